@@ -1,0 +1,150 @@
+"""The loader: which samples meet in which step, and packs prepared ahead.
+
+Step number -> samples is a pure function of (seed, epoch), so the whole state of the loader is one number and
+every rank computes the same plan alone: equal numbers of steps and micro-batches everywhere, nothing to exchange,
+and a run goes on at any step by asking for it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lam_train.batching.layout import BatchingSettings, build_packs, lay_out
+from lam_train.batching.pack import Pack
+from lam_train.errors import UserError
+from lam_train.language.sample import Samples
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """What one rank needs for one optimizer step."""
+
+    step: int  # counts from 0
+    epoch: float  # epochs of data seen when the step is done
+    packs: list[Pack]
+    samples: tuple[str, ...]  # ids of the whole step, over all ranks, in the order they were drawn
+    physical_tokens: int  # over all ranks
+    logical_tokens: int
+    supervised_tokens: int
+    weight: float  # the sum of all target weights, over all ranks
+
+
+class EpochPlan:
+    """Which samples each step of an epoch takes; computed from (seed, epoch) alone."""
+
+    def __init__(self, samples: Samples, batch_size: int, seed: int, group_by: str = "none") -> None:
+        if len(samples) == 0:
+            raise UserError("there are no samples to train on: the data is empty")
+        self.samples, self.batch_size, self.seed, self.group_by = samples, batch_size, seed, group_by
+        self.steps_per_epoch = -(-len(samples) // batch_size)
+        self._cached: tuple[int, np.ndarray] | None = None
+
+    def order(self, epoch: int) -> np.ndarray:
+        """int64 [samples]: a permutation, new in every epoch; groups stay together where asked for."""
+        if self._cached is None or self._cached[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            shuffled = rng.permutation(len(self.samples))
+            if self.group_by != "none":
+                keys = self.samples.tasks if self.group_by == "task" else self.samples.trajectories
+                rank = {}
+                for index in shuffled:
+                    rank.setdefault(keys[index], len(rank))
+                shuffled = np.asarray(sorted(shuffled, key=lambda index: rank[keys[index]]))
+            self._cached = (epoch, shuffled)
+        return self._cached[1]
+
+    def step_samples(self, step: int) -> np.ndarray:
+        """int64 [<= batch_size]: the samples of optimizer step `step` (from 0), counted over all epochs."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        return self.order(epoch)[within * self.batch_size : (within + 1) * self.batch_size]
+
+
+class Steps(torch.utils.data.Dataset):
+    """Step number -> StepBatch of one rank."""
+
+    def __init__(self, plan: EpochPlan, settings: BatchingSettings, rank: int, ranks: int) -> None:
+        self.plan, self.settings, self.rank, self.ranks = plan, settings, rank, ranks
+
+    def __getitem__(self, step: int) -> StepBatch:
+        samples, chosen = self.plan.samples, self.plan.step_samples(step)
+        layout = lay_out([samples.tokens(i) for i in chosen], self.settings, self.ranks)
+        weights = [samples.weights(i) for i in chosen]
+        return StepBatch(
+            step=step,
+            epoch=(step + 1) / self.plan.steps_per_epoch,
+            packs=build_packs(samples, chosen, layout, self.rank),
+            samples=tuple(samples.ids[i] for i in chosen),
+            physical_tokens=sum(run.size for rows in layout.rows for row in rows for run in row),
+            logical_tokens=int(samples.lengths[chosen].sum()),
+            supervised_tokens=int(sum((w != 0).sum() for w in weights)),
+            weight=float(sum(w.sum(dtype=np.float64) for w in weights)),
+        )
+
+
+class Loader:
+    """Iterates over the steps that are left, from any step on. `len()` is the number of steps it gives."""
+
+    def __init__(
+        self,
+        samples: Samples,
+        settings: BatchingSettings,
+        *,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.plan = EpochPlan(samples, batch_size, seed, settings.group_by)
+        self.settings, self.steps = settings, steps
+        self.dataset = Steps(self.plan, settings, rank, ranks)
+        self.next_step = 0
+
+    def __len__(self) -> int:
+        return self.steps - self.next_step
+
+    def state(self) -> dict:
+        """Enough to go on: where, and proof that the data and the order are the same."""
+        plan = self.plan
+        return {
+            "next_step": self.next_step,
+            "seed": plan.seed,
+            "batch_size": plan.batch_size,
+            "group_by": plan.group_by,
+            "samples": plan.samples.fingerprint(),
+        }
+
+    KEYS = {"seed": "trainer.seed", "batch_size": "trainer.batch_size", "group_by": "batching.group_by"}
+
+    def load_state(self, state: dict) -> None:
+        """Goes on at `state["next_step"]`; raises UserError where data or order differ from the saved run's."""
+        mine = self.state()
+        for name, key in self.KEYS.items():
+            if state[name] != mine[name]:
+                raise UserError(
+                    f"{key} is {mine[name]!r}, but the checkpoint was made with {state[name]!r}; going on would "
+                    "train on other samples. Use the same value, or start a new run with resume=never."
+                )
+        if state["samples"] != mine["samples"]:
+            raise UserError(
+                "data.train gives other samples than those of the checkpoint (the file, the tokenizer or the chat "
+                "template changed). Use the same data, or start a new run with resume=never."
+            )
+        self.next_step = state["next_step"]
+
+    def __iter__(self) -> Iterator[StepBatch]:
+        workers = self.settings.workers
+        batches = torch.utils.data.DataLoader(
+            self.dataset,
+            batch_size=None,
+            sampler=range(self.next_step, self.steps),
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            # The loader draws nothing: a generator of its own keeps the run's random state untouched.
+            generator=torch.Generator(),
+        )
+        for batch in batches:
+            self.next_step = batch.step + 1
+            yield batch

