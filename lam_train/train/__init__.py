@@ -1,0 +1,1 @@
+"""The one trainer: loop, DeepSpeed engine, schedule, checkpoints, metrics."""

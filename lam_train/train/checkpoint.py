@@ -1,0 +1,259 @@
+"""Checkpoints that are complete or do not exist, and load on any number of ranks at any ZeRO stage.
+
+    checkpoints/
+      latest                         the newest complete checkpoint's name; written last
+      best                           the one with the lowest validation loss
+      step-00000040/
+        state-00000-of-00002.safetensors    NAME.weight, NAME.exp_avg, NAME.exp_avg_sq: fp32, full shapes; a file a rank
+        rng-00000.pt                 random states of rank 0, …
+        state.json                   steps, the loader's cursor, which file holds which tensor, versions
+
+A checkpoint is written under a name that ends in `.incomplete`, flushed to the disk, and renamed: a process killed at any
+moment leaves the last complete one as it was.
+"""
+
+import json
+import os
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import PositiveInt
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from lam_train.errors import Fault, UserError
+from lam_train.settings import Settings
+from lam_train.train.distributed import World, all_succeeded
+from lam_train.train.engine_state import PARTS, adam_steps, full_shape, read_state, trained_parameters, write_state
+
+FORMAT = 1
+INCOMPLETE = ".incomplete"
+
+
+class CheckpointSettings(Settings):
+    """When training state is written, and how much of it is kept."""
+
+    every_steps: PositiveInt | None = 200
+    """optimizer steps between checkpoints; null: only at the end"""
+    keep_last: PositiveInt = 2
+    """how many of the newest are kept"""
+    keep_best: bool = True
+    """also keep the one with the lowest validation loss"""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint on disk."""
+
+    folder: Path
+    state: dict
+
+    @property
+    def step(self) -> int:
+        return self.state["step"]
+
+    def read_tensor(self, name: str, part: str) -> torch.Tensor:
+        """The full fp32 tensor of a parameter's `part`."""
+        key = f"{name}.{part}"
+        with safe_open(self.folder / self.state["files"][key], framework="pt") as file:
+            return file.get_tensor(key)
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint in `folder`; raises UserError where it is not a complete one."""
+    try:
+        state = json.loads((folder / "state.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        raise UserError(f"{folder}: not a complete checkpoint (no readable state.json)") from None
+    missing = sorted({file for file in state["files"].values() if not (folder / file).exists()})
+    if missing:
+        raise UserError(f"{folder}: not a complete checkpoint: {missing[0]} is missing")
+    return Checkpoint(folder, state)
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest complete checkpoint under `folder` (a run's `checkpoints/`), or None."""
+    for candidate in sorted(folder.glob("step-*"), reverse=True):
+        if candidate.name.endswith(INCOMPLETE):
+            continue
+        try:
+            return open_checkpoint(candidate)
+        except UserError:
+            continue
+    return None
+
+
+def find_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint at `path`: one itself, a `checkpoints/` folder, or a run directory. Raises UserError."""
+    if (path / "state.json").exists():
+        return open_checkpoint(path)
+    for folder in (path / "checkpoints", path):
+        found = newest_checkpoint(folder)
+        if found is not None:
+            return found
+    raise UserError(f"resume={path}: no complete checkpoint there")
+
+
+class Checkpoints:
+    """Writes and reads the checkpoints of one run."""
+
+    def __init__(self, folder: Path, settings: CheckpointSettings, world: World) -> None:
+        self.folder, self.settings, self.world = folder, settings, world
+
+    def save(self, engine, step: int, extra: dict) -> Path:
+        """Writes a checkpoint of `step` optimizer steps; `extra` is what else the trainer needs. Collective.
+
+        Raises Fault on every rank where any rank cannot write; what was there before is untouched.
+        """
+        target = self.folder / f"step-{step:08d}"
+        partial = target.with_name(target.name + INCOMPLETE)
+        if self.world.leads:
+            shutil.rmtree(partial, ignore_errors=True)
+        torch.distributed.barrier()
+        failure: Exception | None = None
+        try:
+            partial.mkdir(parents=True, exist_ok=True)
+            self._check_room(engine, partial)
+        except OSError as error:
+            failure = error
+        tensors, files = self._collect(engine, keep=failure is None)
+        try:
+            if failure is None:
+                self._write_mine(partial, tensors)
+        except Exception as error:  # safetensors raises its own kinds for a full disk
+            failure = error
+        try:
+            all_succeeded(failure, "writing")
+            shapes = {name: list(full_shape(p)) for name, p in trained_parameters(engine)}
+            state = {"format": FORMAT, "step": step, "adam_steps": adam_steps(engine), "files": files, "shapes": shapes}
+            state |= extra
+            self._finish(partial, target, state)
+        except OSError as error:
+            if self.world.leads:
+                shutil.rmtree(partial, ignore_errors=True)
+            kept = newest_checkpoint(self.folder)
+            raise Fault(
+                f"the checkpoint of step {step} could not be written to {target.parent}: {error}. "
+                f"{f'The one of step {kept.step} is complete' if kept else 'There is no earlier one'}; make room and "
+                "start the same command again to go on from there."
+            ) from None
+        self._prune()
+        return target
+
+    def _check_room(self, engine, folder: Path) -> None:
+        numbers = sum(full_shape(p).numel() for _, p in trained_parameters(engine))
+        needed = 4 * len(PARTS) * numbers
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise OSError(f"no space left: {needed / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free")
+
+    def _collect(self, engine, keep: bool) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+        """This rank's share of the tensors, and which file holds which. Parameters are dealt out in turn."""
+        mine: dict[str, torch.Tensor] = {}
+        files: dict[str, str] = {}
+        for index, (name, part, tensor) in enumerate(read_state(engine)):
+            owner = (index // len(PARTS)) % self.world.size
+            key = f"{name}.{part}"
+            files[key] = self._state_file(owner)
+            if owner == self.world.rank and keep:
+                mine[key] = tensor.to("cpu", torch.float32, copy=True).contiguous()
+        return mine, files
+
+    def _state_file(self, rank: int) -> str:
+        return f"state-{rank:05d}-of-{self.world.size:05d}.safetensors"
+
+    def _write_mine(self, folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+        path = folder / self._state_file(self.world.rank)
+        save_file(tensors, path)
+        flush(path)
+        rng = folder / f"rng-{self.world.rank:05d}.pt"
+        torch.save(random_states(), rng)
+        flush(rng)
+
+    def _finish(self, partial: Path, target: Path, state: dict) -> None:
+        """Rank 0 writes what makes it complete, renames it, and moves the pointer; an error reaches every rank."""
+        failure: Exception | None = None
+        if self.world.leads:
+            try:
+                write_flushed(partial / "state.json", json.dumps(state, indent=1))
+                flush(partial)
+                if target.exists():  # the same step again, after resuming from an earlier one
+                    shutil.rmtree(target)
+                partial.rename(target)
+                flush(target.parent)
+                write_flushed(self.folder / "latest", target.name + "\n")
+                if state.get("is_best"):
+                    write_flushed(self.folder / "best", target.name + "\n")
+            except OSError as error:
+                failure = error
+        all_succeeded(failure, "completing")
+
+    def _prune(self) -> None:
+        if not self.world.leads:
+            return
+        complete = [f for f in sorted(self.folder.glob("step-*")) if not f.name.endswith(INCOMPLETE)]
+        best = self.best_name() if self.settings.keep_best else None
+        for folder in complete[: -self.settings.keep_last]:
+            if folder.name != best:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def best_name(self) -> str | None:
+        """The name of the checkpoint with the lowest validation loss, where one was recorded."""
+        pointer = self.folder / "best"
+        return pointer.read_text().strip() if pointer.exists() else None
+
+    def load(self, engine, checkpoint: Checkpoint) -> None:
+        """Sets the engine and this rank's random states from a checkpoint of any world size and ZeRO stage."""
+        held = {key.rpartition(".")[0] for key in checkpoint.state["files"]}
+        names = {name for name, _ in trained_parameters(engine)}
+        if held != names:
+            odd = sorted(held ^ names)[0]
+            where = "checkpoint" if odd in held else "model"
+            raise UserError(
+                f"{checkpoint.folder}: made for another model or LoRA setting: {odd} is only in the {where}"
+            )
+        for name, parameter in trained_parameters(engine):
+            saved = checkpoint.state["shapes"][name]
+            if list(full_shape(parameter)) != saved:
+                raise UserError(f"{checkpoint.folder}: {name} has shape {saved}, the model's has {[*full_shape(parameter)]}")
+        write_state(engine, checkpoint.read_tensor, checkpoint.state["adam_steps"])
+        rng = checkpoint.folder / f"rng-{self.world.rank:05d}.pt"
+        if rng.exists():
+            restore_random_states(torch.load(rng, weights_only=False))
+
+
+def random_states() -> dict:
+    """All random states of this process."""
+    gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    return {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state(), "cuda": gpu}
+
+
+def restore_random_states(states: dict) -> None:
+    """The inverse of `random_states`."""
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def flush(path: Path) -> None:
+    """Waits until a file's or folder's content is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_flushed(path: Path, text: str) -> None:
+    """Replaces a file by `text`, whole or not at all, and waits until it is on the disk."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    flush(partial)
+    partial.replace(path)
+    flush(path.parent)

@@ -1,0 +1,174 @@
+"""Processes: who I am, how we talk, and how several are started from one command."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+
+from lam_train.errors import UserError
+from lam_train.settings import Settings
+
+
+class LaunchSettings(Settings):
+    """How many processes plain `python -m lam_train` becomes."""
+
+    processes: PositiveInt | Literal["auto"] = "auto"
+    """`auto`: one a GPU, one on a CPU; ignored under torchrun, deepspeed and srun, which have started theirs"""
+    threads: PositiveInt | None = None
+    """threads of torch in each process; null: the cores of the machine divided by its processes"""
+    timeout_minutes: PositiveInt = 30
+    """how long a collective waits for a lost rank before the run ends with an error"""
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among the others."""
+
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def launched_processes() -> int:
+    """How many processes a launcher (torchrun, deepspeed, srun) has started; 1 under plain python."""
+    if "WORLD_SIZE" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
+    return int(os.environ["SLURM_STEP_NUM_TASKS"]) if _is_srun() else 1
+
+
+def _is_srun() -> bool:
+    """In a task of an srun step with several tasks, rather than in the batch script of a job."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1 and "SLURM_PROCID" in os.environ
+
+
+def wanted_processes(settings: LaunchSettings) -> int:
+    """How many processes this run will have."""
+    if "RANK" in os.environ or _is_srun():
+        return launched_processes()
+    if settings.processes != "auto":
+        return settings.processes
+    return max(1, torch.cuda.device_count())
+
+
+def must_relaunch(settings: LaunchSettings) -> bool:
+    """Whether this process is a plain one that has to start several."""
+    return "RANK" not in os.environ and not _is_srun() and wanted_processes(settings) > 1
+
+
+def relaunch(settings: LaunchSettings, arguments: list[str]) -> int:
+    """Runs `python -m lam_train arguments` in several processes by torch's elastic launcher; returns the exit status."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=wanted_processes(settings),
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        max_restarts=0,
+        monitor_interval=0.2,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "lam_train", *arguments)
+    except ChildFailedError as error:
+        codes = [failure.exitcode for failure in error.failures.values()]
+        return 2 if 2 in codes else 1
+    return 0
+
+
+def _srun_environment() -> dict[str, str]:
+    """srun's variables under the names that torch and DeepSpeed read."""
+    env = os.environ
+    hosts = ["127.0.0.1"]
+    if int(env.get("SLURM_STEP_NUM_NODES", 1)) > 1:
+        listed = subprocess.run(
+            ["scontrol", "show", "hostnames", env["SLURM_STEP_NODELIST"]], capture_output=True, text=True, check=True
+        )
+        hosts = listed.stdout.split()
+    return {
+        "RANK": env["SLURM_PROCID"],
+        "WORLD_SIZE": env["SLURM_STEP_NUM_TASKS"],
+        "LOCAL_RANK": env["SLURM_LOCALID"],
+        "LOCAL_WORLD_SIZE": env.get("SLURM_STEP_TASKS_PER_NODE", "1").split("(")[0].split(",")[0],
+        "MASTER_ADDR": env.get("MASTER_ADDR", hosts[0]),
+        "MASTER_PORT": env.get("MASTER_PORT", str(20000 + int(env["SLURM_JOB_ID"]) % 20000)),
+    }
+
+
+def _single_environment() -> dict[str, str]:
+    return {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+
+
+def join_world(settings: LaunchSettings) -> World:
+    """Joins the process group (nccl with a GPU, gloo without); one process needs no launcher and no open port."""
+    if torch.distributed.is_initialized():
+        return current_world()
+    if "RANK" not in os.environ:
+        os.environ.update(_srun_environment() if _is_srun() else _single_environment())
+    size, local_rank = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
+    local_size = int(os.environ.setdefault("LOCAL_WORLD_SIZE", str(size)))
+    gpu = torch.cuda.is_available()
+    if gpu and local_rank >= torch.cuda.device_count():
+        raise UserError(f"{local_size} processes on this node, but {torch.cuda.device_count()} GPUs: start one a GPU")
+    if gpu:
+        torch.cuda.set_device(local_rank)
+    else:
+        torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // local_size))
+    how = {"store": torch.distributed.HashStore(), "rank": 0, "world_size": 1} if size == 1 else {}
+    timeout = timedelta(minutes=settings.timeout_minutes)
+    torch.distributed.init_process_group("nccl" if gpu else "gloo", timeout=timeout, **how)
+    return current_world()
+
+
+def current_world() -> World:
+    """The world that was joined."""
+    return World(
+        rank=torch.distributed.get_rank(),
+        size=torch.distributed.get_world_size(),
+        local_rank=int(os.environ["LOCAL_RANK"]),
+        local_size=int(os.environ["LOCAL_WORLD_SIZE"]),
+    )
+
+
+def leave_world() -> None:
+    """Ends the process group, where there is one."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def from_leader(value):
+    """Rank 0's `value`, on every rank."""
+    box = [value]
+    torch.distributed.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def sum_over_ranks(values: list[float], device: torch.device) -> list[float]:
+    """Element-wise sums over all ranks, in float64 (float32 on devices without it)."""
+    tensor = torch.tensor(values, dtype=torch.float64, device=device)
+    torch.distributed.all_reduce(tensor)
+    return tensor.tolist()
+
+
+def all_succeeded(failure: Exception | None, what: str) -> None:
+    """Raises on every rank, with all ranks' reasons, where any rank met an error in `what`."""
+    reasons: list = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(reasons, None if failure is None else f"{type(failure).__name__}: {failure}")
+    failed = {rank: reason for rank, reason in enumerate(reasons) if reason is not None}
+    if failed:
+        raise OSError(f"{what}: " + "; ".join(f"rank {rank}: {reason}" for rank, reason in failed.items()))

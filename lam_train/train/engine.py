@@ -1,0 +1,100 @@
+"""The DeepSpeed engine: its configuration, every setting that changes learning written out."""
+
+import logging
+import os
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from lam_train.errors import UserError
+from lam_train.settings import Settings
+
+
+class EngineSettings(Settings):
+    """How weights, gradients and optimizer state are held and spread over the ranks."""
+
+    zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
+    """what is sharded: 0 nothing, 1 optimizer state, 2 also gradients, 3 also weights"""
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    """of weights and activations; with bf16 the optimizer keeps fp32 master weights and gradients add up in fp32"""
+    offload: Literal["none", "cpu"] = "none"
+    """`cpu`: optimizer state (stage 2) and weights (stage 3) in main memory"""
+
+    def model_post_init(self, _context) -> None:
+        if self.offload == "cpu" and self.zero_stage < 2:
+            raise ValueError("offload=cpu needs zero_stage 2 or 3")
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def plain_gradients(settings: EngineSettings) -> bool:
+    """Whether the engine leaves whole fp32 gradients to us: DeepSpeed then gives no norm, and we clip."""
+    return settings.zero_stage == 0 and settings.dtype == "fp32"
+
+
+def deepspeed_config(settings: EngineSettings, gradient_clipping: float) -> dict:
+    """The configuration that DeepSpeed gets.
+
+    `gradient_clipping` is always written: DeepSpeed clips at 1.0 where it is left out. Gradient accumulation is
+    unmanaged: the trainer decides when a step is complete. Stage 0 with bf16 runs as stage 1: DeepSpeed's own
+    stage 0 adds gradients up in bf16 and begins Adam's step count at 1.
+    """
+    stage = 1 if settings.dtype == "bf16" and settings.zero_stage == 0 else settings.zero_stage
+    zero: dict = {"stage": stage, "overlap_comm": False, "contiguous_gradients": True}
+    if stage == 3:
+        zero["stage3_gather_16bit_weights_on_model_save"] = False
+    if settings.offload == "cpu":
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+        if stage == 3:
+            zero["offload_param"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    config: dict = {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "managed_gradient_accumulation": False,
+        "gradient_clipping": 0.0 if plain_gradients(settings) else gradient_clipping,
+        "zero_optimization": zero,
+        "zero_force_ds_cpu_optimizer": False,  # torch's fused AdamW steps offloaded state: no compiler needed
+        "zero_allow_untested_optimizer": False,
+        "steps_per_print": None,
+        "wall_clock_breakdown": False,
+    }
+    if settings.dtype == "bf16":
+        config["bf16"] = {"enabled": True}
+        config["data_types"] = {"grad_accum_dtype": "fp32"}
+    return config
+
+
+def build_engine(model: torch.nn.Module, settings: EngineSettings, *, lr: float, betas, eps, weight_decay, clipping):
+    """A DeepSpeed engine around `model`, with torch's fused AdamW; the process group must exist."""
+    # Read at import; without it DeepSpeed writes a page of INFO lines a rank.
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
+    import deepspeed
+
+    # DeepSpeed compiles a shared-memory all-reduce on CPUs at start (a minute, needs g++ and ninja). gloo serves.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(dist_backend=torch.distributed.get_backend(), auto_mpi_discovery=False, verbose=False)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if not trained:
+        raise UserError("no parameter of the model is trainable; is model.lora.target_modules right?")
+    offloaded = settings.offload == "cpu"
+    optimizer = torch.optim.AdamW(
+        trained, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True if not offloaded else None
+    )
+    engine, *_ = deepspeed.initialize(
+        model=model,
+        optimizer=optimizer,
+        config=deepspeed_config(settings, clipping),
+        dist_init_required=False,
+    )
+    return engine
+
+
+def adam_of(engine) -> torch.optim.AdamW:
+    """The torch optimizer inside the engine, whatever DeepSpeed wrapped around it."""
+    optimizer = engine.optimizer
+    while not isinstance(optimizer, torch.optim.AdamW):
+        optimizer = optimizer.optimizer
+    return optimizer

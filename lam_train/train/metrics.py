@@ -1,0 +1,67 @@
+"""Metrics, named once with their units, to `metrics.jsonl` always and to trackers if asked."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+# name -> what it is, with its unit. Every number a run reports is one of these.
+METRICS = {
+    "step": "optimizer steps done",
+    "loss": "nats per supervised token: the step's weighted mean of the negative log-probability",
+    "lr": "learning rate of the step",
+    "grad_norm": "L2 norm of the whole gradient before clipping",
+    "tokens_physical": "tokens that went through the model in the step, over all ranks; a shared prefix once",
+    "tokens_logical": "tokens that a trainer without sharing would have processed",
+    "tokens_supervised": "target tokens",
+    "tokens_per_second_physical": "tokens/s",
+    "tokens_per_second_logical": "tokens/s",
+    "tokens_per_second_supervised": "tokens/s",
+    "tree_ratio": "tokens_logical / tokens_physical",
+    "epoch": "epochs of data seen",
+    "micro_batches": "rows a rank ran in the step",
+    "seconds": "seconds of wall clock for the step",
+    "mfu": "model FLOPs utilisation, 0 to 1 (train/flops.py); only on a GPU of known peak",
+    "memory_gib": "GiB: peak allocated on the GPU, or resident set on a CPU, of rank 0",
+}
+
+
+@dataclass
+class MetricsFile:
+    """`metrics.jsonl`: one object an optimizer step (kind "train"), and one an evaluation (another kind)."""
+
+    path: Path
+
+    def write(self, row: dict) -> None:
+        """Appends a row; it survives the process being killed the moment after."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+
+    def read(self) -> list[dict]:
+        """All whole rows; a last line cut short by a kill is left out."""
+        rows = []
+        if self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                try:
+                    rows.append(json.loads(line))
+                except json.JSONDecodeError:
+                    continue
+        return rows
+
+    def rewind(self, step: int) -> None:
+        """Forgets the rows behind `step`: the run goes on from there and writes them again."""
+        rows = [row for row in self.read() if row["step"] <= step]
+        partial = self.path.with_name(self.path.name + ".partial")
+        partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        os.replace(partial, self.path)
+
+
+def memory_gib() -> float:
+    """Peak GPU memory allocated by this process, or its resident set on a CPU, in GiB."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    return psutil.Process().memory_info().rss / 2**30

@@ -1,0 +1,258 @@
+"""THE trainer: one loop on a DeepSpeed engine, at any world size, on a CPU or on GPUs."""
+
+import gc
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from lam_train.batching.loader import Loader, StepBatch
+from lam_train.batching.pack import Pack
+from lam_train.errors import Fault
+from lam_train.report.training import plot_training
+from lam_train.settings import Settings
+from lam_train.train.checkpoint import Checkpoint, Checkpoints
+from lam_train.train.distributed import World, sum_over_ranks
+from lam_train.train.engine import EngineSettings, build_engine
+from lam_train.train.flops import Mfu
+from lam_train.train.gradients import GradientGuard, GradientNorm
+from lam_train.train.metrics import MetricsFile, memory_gib
+from lam_train.train.progress import Progress
+from lam_train.train.schedule import learning_rate
+from lam_train.train.trackers import Tracker
+
+log = logging.getLogger(__name__)
+
+Objective = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (logprobs [N], weights [N]) -> summed loss
+
+
+class TrainerSettings(Settings):
+    """What is learned from the samples, and how fast. The defaults are the paper's (section 5.1)."""
+
+    batch_size: PositiveInt = 16
+    """samples in an optimizer step, over all ranks, however they are laid out"""
+    epochs: PositiveInt = 3
+    """passes over the data"""
+    max_steps: PositiveInt | None = None
+    """stop after so many optimizer steps; null: when the epochs are done"""
+    lr: PositiveFloat = 2e-5
+    """peak learning rate"""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """after the warm-up"""
+    warmup_steps: NonNegativeInt = 2
+    """optimizer steps of linear warm-up"""
+    weight_decay: NonNegativeFloat = 0.0
+    """AdamW's"""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """AdamW's"""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """AdamW's"""
+    eps: PositiveFloat = 1e-8
+    """AdamW's"""
+    gradient_clipping: NonNegativeFloat = 1.0
+    """largest L2 norm of the gradient; 0: no clipping"""
+    seed: NonNegativeInt = 0
+    """of the order of the samples, adapters' initial weights and dropout"""
+    validate_every_steps: PositiveInt | None = None
+    """optimizer steps between validations; null: at every checkpoint"""
+
+
+class Trainer:
+    """Runs the steps of a loader through an engine, and loses nothing of them."""
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        objective: Objective,
+        loader: Loader,
+        validation: Loader | None,
+        *,
+        settings: TrainerSettings,
+        engine_settings: EngineSettings,
+        checkpoints: Checkpoints,
+        metrics: MetricsFile,
+        tracker: Tracker,
+        world: World,
+    ) -> None:
+        self.objective, self.loader, self.validation = objective, loader, validation
+        self.settings, self.checkpoints, self.metrics = settings, checkpoints, metrics
+        self.tracker, self.world = tracker, world
+        model = model.to(world.device)
+        self.guard = GradientGuard(model, world.device)
+        self.engine = build_engine(
+            model,
+            engine_settings,
+            lr=settings.lr,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+            clipping=settings.gradient_clipping,
+        )
+        self.norm = GradientNorm(self.engine, engine_settings, settings.gradient_clipping)
+        self.mfu = Mfu(model.causal, world.size)
+        self.step = 0
+        self.best_loss = math.inf
+        self.saved_step: int | None = None
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Goes on from a checkpoint: weights, optimizer, random states, cursor, and the metrics up to it."""
+        self.loader.load_state(checkpoint.state["loader"])
+        self.checkpoints.load(self.engine, checkpoint)
+        self.step = checkpoint.step
+        self.best_loss = checkpoint.state["best_loss"] if checkpoint.state["best_loss"] is not None else math.inf
+        self.saved_step = checkpoint.step
+        if self.world.leads:
+            self.metrics.rewind(self.step)
+
+    def fit(self) -> None:
+        """Takes all steps that are left, with a progress bar, checkpoints and validations on the way."""
+        self.engine.train()
+        collector_was_on = gc.isenabled()
+        gc.disable()  # collected between steps at checkpoints instead of inside any of them
+        try:
+            with Progress(self.loader.steps, done=self.step, shown=self.world.leads) as progress:
+                for batch in self.loader:
+                    row = self._train_step(batch)
+                    self._record(row)
+                    progress.advance(row["loss"], row["tokens_per_second_logical"])
+                    self._after_step()
+        finally:
+            if collector_was_on:
+                gc.enable()
+
+    def _train_step(self, batch: StepBatch) -> dict:
+        """One optimizer step; returns its metrics. Raises Fault before the update if anything is not finite."""
+        begun = time.perf_counter()
+        lr = self._set_learning_rate(batch.step)
+        loss_sum = torch.zeros((), dtype=torch.float32, device=self.world.device)
+        weight, attended, kept = 0.0, 0, []
+        for pack in batch.packs:
+            weight += float(pack.weights.sum(dtype=torch.float64))
+            attended += int(pack.positions.sum()) + len(pack.positions)
+            pack = pack.to(self.world.device)
+            logprobs = self.engine(pack)
+            loss = self.objective(logprobs, pack.weights)
+            # DeepSpeed averages over the ranks: times the world size, divided once by the step's whole weight.
+            self.engine.backward(loss * (self.world.size / batch.weight), scale_wrt_gas=False)
+            loss_sum += loss.detach()
+            kept.append((pack, logprobs.detach()))
+        mine = torch.stack([loss_sum, self.guard.take()]).tolist()  # the step's one wait for the device
+        total, gradients, total_weight, attended = sum_over_ranks([*mine, weight, attended], self.world.device)
+        if not math.isclose(total_weight, batch.weight, rel_tol=1e-6):
+            raise Fault(f"step {batch.step + 1}: ranks hold target weight {total_weight}, the plan says {batch.weight}")
+        self._stop_if_not_finite(batch, total, gradients, kept)
+        self.engine.step()
+        norm = self.norm.last()
+        if not math.isfinite(norm):
+            raise Fault(f"step {batch.step + 1}: the gradient norm over all ranks is {norm}; {self._how_to_go_on()}")
+        self.step = batch.step + 1
+        return self._row(batch, total / batch.weight, lr, norm, int(attended), time.perf_counter() - begun)
+
+    def _set_learning_rate(self, step: int) -> float:
+        s = self.settings
+        lr = learning_rate(step, peak=s.lr, total=self.loader.steps, warmup=s.warmup_steps, kind=s.schedule)
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def _stop_if_not_finite(self, batch: StepBatch, loss: float, gradients: float, kept) -> None:
+        if math.isfinite(loss) and math.isfinite(gradients):
+            return
+        named = ", ".join(_samples_not_finite(kept)) or ", ".join(batch.samples)
+        what = "loss" if not math.isfinite(loss) else "gradient"
+        raise Fault(f"step {batch.step + 1}: the {what} is not finite; samples: {named}. {self._how_to_go_on()}")
+
+    def _how_to_go_on(self) -> str:
+        kept = f"The checkpoint of step {self.saved_step} is kept" if self.saved_step else "No checkpoint was made yet"
+        return f"No weight was updated and nothing was saved. {kept}; lower trainer.lr or look at these samples."
+
+    def _row(self, batch: StepBatch, loss: float, lr: float, norm: float, attended: int, seconds: float) -> dict:
+        physical, logical, supervised = batch.physical_tokens, batch.logical_tokens, batch.supervised_tokens
+        row = {
+            "kind": "train",
+            "step": self.step,
+            "loss": loss,
+            "lr": lr,
+            "grad_norm": norm,
+            "samples": list(batch.samples),
+            "tokens_physical": physical,
+            "tokens_logical": logical,
+            "tokens_supervised": supervised,
+            "seconds": seconds,
+            "tokens_per_second_physical": physical / seconds,
+            "tokens_per_second_logical": logical / seconds,
+            "tokens_per_second_supervised": supervised / seconds,
+            "tree_ratio": logical / physical,
+            "epoch": batch.epoch,
+            "micro_batches": len(batch.packs),
+            "memory_gib": memory_gib(),
+        }
+        mfu = self.mfu.of(physical, supervised, attended, seconds)
+        return row if mfu is None else row | {"mfu": mfu}
+
+    def _record(self, row: dict) -> None:
+        if not self.world.leads:
+            return
+        self.metrics.write(row)
+        numbers = {k: v for k, v in row.items() if isinstance(v, int | float) and k != "step"}
+        self.tracker.log({f"{row['kind']}/{k}": v for k, v in numbers.items()}, row["step"])
+
+    def _after_step(self) -> None:
+        last = self.step == self.loader.steps
+        every = self.checkpoints.settings.every_steps
+        save = last or (every is not None and self.step % every == 0)
+        validate_every = self.settings.validate_every_steps
+        validate = save if validate_every is None else last or self.step % validate_every == 0
+        loss = self.validate() if validate and self.validation is not None else None
+        if save:
+            self.save(loss)
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """The mean loss over the validation samples, in nats per target token; recorded as a row."""
+        self.engine.eval()
+        begun, loss_sum, tokens = time.perf_counter(), 0.0, 0
+        self.validation.next_step = 0
+        weight = 0.0
+        for batch in self.validation:
+            for pack in batch.packs:
+                pack = pack.to(self.world.device)
+                loss_sum += float(self.objective(self.engine(pack), pack.weights))
+            weight += batch.weight
+            tokens += batch.supervised_tokens
+        self.engine.train()
+        loss = sum_over_ranks([loss_sum], self.world.device)[0] / weight
+        seconds = time.perf_counter() - begun
+        row = {"kind": "validation", "step": self.step, "loss": loss, "tokens_supervised": tokens, "seconds": seconds}
+        self._record(row)
+        if self.world.leads:
+            log.info("step %d: validation loss %.4f", self.step, loss)
+        return loss
+
+    def save(self, validation_loss: float | None) -> None:
+        """Writes a checkpoint, and the plots so far."""
+        is_best = validation_loss is not None and validation_loss < self.best_loss
+        if is_best:
+            self.best_loss = validation_loss
+        best = self.best_loss if math.isfinite(self.best_loss) else None
+        extra = {"loader": self.loader.state(), "best_loss": best, "is_best": is_best}
+        folder = self.checkpoints.save(self.engine, self.step, extra)
+        self.saved_step = self.step
+        if self.world.leads:
+            log.info("step %d: checkpoint %s", self.step, folder)
+            plot_training(self.metrics.read(), Path(self.metrics.path).parent)
+        gc.collect()
+
+
+def _samples_not_finite(kept: list[tuple[Pack, torch.Tensor]]) -> list[str]:
+    """The ids of the samples whose own log-probabilities are not finite, on this rank."""
+    named = []
+    for pack, logprobs in kept:
+        owners = pack.owners[~torch.isfinite(logprobs)].unique().tolist()
+        named += [pack.samples[owner] for owner in owners]
+    return named
