@@ -1,0 +1,1 @@
+"""Collection: task-plan pairs from documentation and files (the paper, section 3.1)."""

@@ -1,0 +1,1 @@
+"""Where task-plan pairs come from, one file a source."""
