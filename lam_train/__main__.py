@@ -1,0 +1,82 @@
+"""`python -m lam_train +recipe=NAME [key=value …]`: compose the recipe, validate it, run it."""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loader workers are forked after tokenizing
+
+from lam_train.errors import Fault, UserError
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Our few options; everything else is a Hydra override."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lam_train", add_help=False, allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--config-dir", type=Path, help="a folder with recipes and config groups of your own")
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # the deepspeed launcher's
+    parser.add_argument("overrides", nargs="*")
+    return parser.parse_args(arguments)
+
+
+def help_text(config_dir: Path | None) -> str:
+    """Usage, the recipes with a line each, the groups and their options."""
+    from lam_train.recipe import GROUPS, description, recipe_files, shipped_folder
+
+    recipes = recipe_files(config_dir)
+    width = max(map(len, recipes))
+    lines = ["usage: python -m lam_train +recipe=NAME [KEY=VALUE ...] [--config-dir DIR]", "", "recipes:"]
+    lines += [f"  {name:{width}}  {description(file)}" for name, file in recipes.items()]
+    lines += ["", "groups, e.g. model=tiny engine=zero3:"]
+    for group in GROUPS:
+        options = sorted(file.stem for file in (shipped_folder("conf") / group).glob("*.yaml"))
+        lines.append(f"  {group:{width}}  {', '.join(options)}")
+    lines += [
+        "",
+        "often set: run_dir=PATH data.train=PATH data.validation=PATH|null trainer.max_steps=N trainer.lr=X",
+        "  batching.max_tokens=N resume=auto|never|PATH inspect=true; docs/settings.md lists every key",
+        "exit status: 0 done, 2 a mistake in settings, data or files, 1 a fault",
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command line and returns its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parse_arguments(arguments)
+    start_logging()
+    try:
+        if options.config_dir is not None and not options.config_dir.is_dir():
+            raise UserError(f"--config-dir {options.config_dir}: no such folder")
+        if options.help or not options.overrides:
+            print(help_text(options.config_dir))
+            return 0 if options.help else 2
+        from lam_train.phases.run import run
+        from lam_train.recipe import compose_recipe
+
+        recipe = compose_recipe(options.overrides, options.config_dir)
+        return run(recipe, arguments)
+    except (UserError, Fault) as error:
+        logging.getLogger("lam_train").error("%s", error)
+        return error.exit_status
+    except KeyboardInterrupt:
+        logging.getLogger("lam_train").error("interrupted; the same command goes on from the last checkpoint")
+        return 1
+    except Exception:
+        logging.getLogger("lam_train").exception("a fault")
+        return 1
+
+
+def start_logging() -> None:
+    """Messages to stderr, ours from INFO on, others' from WARNING on."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    rank = int(os.environ.get("RANK", 0))
+    logging.getLogger("lam_train").setLevel(logging.INFO if rank == 0 else logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

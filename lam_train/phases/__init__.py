@@ -1,0 +1,1 @@
+"""What a recipe runs: wiring only, no loops."""

@@ -1,0 +1,64 @@
+"""Compare planners on held-out tasks: the recipe's model as it comes, and trained ones."""
+
+import logging
+
+import torch
+
+from lam_train.errors import UserError
+from lam_train.evaluate.generate import model_planner
+from lam_train.evaluate.plans import EvaluateSettings, PlanReport, evaluate_plans
+from lam_train.evaluate.planner import Planner, retrieval_planner
+from lam_train.evaluate.tasks import held_out_tasks, tasks_in_training
+from lam_train.language.conversation import Language
+from lam_train.language.data import resolve_data
+from lam_train.model.load import ModelSettings, load_model, load_tokenizer, resolve_folder
+from lam_train.recipe import Recipe
+from lam_train.train.engine import DTYPES
+from lam_train.train.run_directory import RunDirectory
+
+log = logging.getLogger(__name__)
+
+
+def run(recipe: Recipe, run_dir: RunDirectory) -> None:
+    """Evaluates `evaluate.models` and writes the report into `evaluation/` of the run directory."""
+    if recipe.evaluate is None:
+        raise UserError("evaluate.data is not set: give the held-out tasks")
+    report = compare(recipe, recipe.evaluate, run_dir)
+    log.info("report: %s", run_dir / "evaluation" / "evaluation.md")
+    log.info("%s", report.table() if hasattr(report, "table") else "")
+
+
+def compare(recipe: Recipe, settings: EvaluateSettings, run_dir: RunDirectory) -> PlanReport:
+    """The report on all models of the settings, and on a retrieval baseline where training data is given."""
+    training_data = resolve_data(settings.training_data) if settings.training_data else None
+    test, training = held_out_tasks(resolve_data(settings.data), training_data)
+    planners: dict[str, Planner] = {}
+    for name, path in settings.models.items():
+        model = recipe.model if path is None else ModelSettings(path=path)
+        resolve_folder(model)  # a missing folder ends the run before anything is generated
+        planners[name] = _planner(name, model, recipe, settings)
+    notes = []
+    if training:
+        planners["retrieval"] = retrieval_planner(training)
+        notes.append(f"{tasks_in_training(test, training)} of {len(test)} tasks are worded like a training task.")
+    return evaluate_plans(planners, test, settings, run_dir / "evaluation", notes)
+
+
+def _planner(name: str, model: ModelSettings, recipe: Recipe, settings: EvaluateSettings) -> Planner:
+    """A planner that loads its model when it is asked and drops it afterwards."""
+
+    def plan(tasks):
+        language = Language(load_tokenizer(model))
+        causal = load_model(model, DTYPES[recipe.engine.dtype])
+        causal.to("cuda" if torch.cuda.is_available() else "cpu")
+        ends = sorted({language.end_of_turn_id, language.tokenizer.eos_token_id} - {None})
+
+        def decode(ids: list[int]) -> str:
+            return language.tokenizer.decode(ids, skip_special_tokens=True)
+
+        ask = model_planner(
+            causal, language.prompt_tokens, decode, ends, settings.max_new_tokens, settings.batch_size, name
+        )
+        return ask(tasks)
+
+    return plan

@@ -1,0 +1,178 @@
+"""What phases 1 to 3 share: samples in, cross-entropy on their targets, a model folder out."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lam_train.batching.loader import Loader
+from lam_train.errors import UserError
+from lam_train.language.conversation import Language
+from lam_train.language.data import read_samples, validation_data
+from lam_train.language.sample import Samples
+from lam_train.model.load import load_model, load_tokenizer
+from lam_train.model.trainable import TrainableModel, add_lora
+from lam_train.objectives.imitation import imitation_loss
+from lam_train.recipe import Recipe
+from lam_train.train.checkpoint import Checkpoint, Checkpoints, find_checkpoint, newest_checkpoint
+from lam_train.train.distributed import World
+from lam_train.train.engine import DTYPES
+from lam_train.train.export import base_name, export, export_dtype, filled_model, live_weights, model_card
+from lam_train.train.metrics import MetricsFile
+from lam_train.train.run_directory import RunDirectory
+from lam_train.train.trackers import NoTracker, open_tracker
+from lam_train.train.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The samples of a training, and what was left out of them."""
+
+    train: Samples
+    validation: Samples | None
+    counts: dict[str, int]
+
+
+def prepare(recipe: Recipe, language: Language) -> Prepared:
+    """Reads and tokenizes the data of a recipe; raises UserError for bad lines, no samples or overlong ones."""
+    data = recipe.data
+    train, bad = read_samples(data.train, language, data.on_bad_record, "data.train")
+    counts = {"training samples read": len(train), "bad lines skipped": bad.count}
+    for reason in bad.reasons:
+        log.warning("skipped: %s", reason)
+    where = validation_data(data)
+    held_out = None
+    if where is not None:
+        validation, bad = read_samples(where, language, data.on_bad_record, "data.validation")
+        held_out = _fitting(Samples(validation), recipe, "validation samples", counts)
+    return Prepared(_fitting(Samples(train), recipe, "training samples", counts), held_out, counts)
+
+
+def _fitting(samples: Samples, recipe: Recipe, what: str, counts: dict[str, int]) -> Samples:
+    """The samples that fit into a row; raises UserError with ids and counts, or drops and counts the others."""
+    limit = recipe.batching.max_tokens
+    answers = samples.supervised()
+    if len(answers) and not answers.min():
+        raise UserError(f"{what}: {samples.ids[int(answers.argmin())]} has no target token: nothing would be learned")
+    long = np.flatnonzero(samples.lengths > limit)
+    named = ", ".join(f"{samples.ids[i]} ({samples.lengths[i]} tokens)" for i in long[:5])
+    if len(long) and recipe.batching.overlong == "refuse":
+        more = f" and {len(long) - 5} more" if len(long) > 5 else ""
+        raise UserError(
+            f"batching.max_tokens={limit}: {len(long)} of {len(samples)} {what} are longer: {named}{more}. The longest "
+            f"answer has {int(answers.max())} tokens, the longest sample {int(samples.lengths.max())}; raise "
+            "batching.max_tokens, or leave them out with batching.overlong=drop"
+        )
+    if len(long):
+        log.warning("%d of %d %s are longer than %d tokens and dropped: %s", len(long), len(samples), what, limit, named)
+        samples = samples.without(long)
+    counts[what] = len(samples)
+    counts[f"{what} dropped as overlong"] = len(long)
+    if not len(samples):
+        raise UserError(f"batching.max_tokens={limit}: no {what} fit")
+    return samples
+
+
+def total_steps(recipe: Recipe, samples: int) -> int:
+    """Optimizer steps of the whole training."""
+    steps = -(-samples // recipe.trainer.batch_size) * recipe.trainer.epochs
+    return min(steps, recipe.trainer.max_steps or steps)
+
+
+def make_loader(recipe: Recipe, samples: Samples, world: World, steps: int) -> Loader:
+    """The training loader of this rank."""
+    return Loader(
+        samples,
+        recipe.batching,
+        batch_size=recipe.trainer.batch_size,
+        steps=steps,
+        seed=recipe.trainer.seed,
+        rank=world.rank,
+        ranks=world.size,
+    )
+
+
+def find_resume(recipe: Recipe, run_dir: RunDirectory) -> Checkpoint | None:
+    """The checkpoint to go on from, or None; raises UserError where a new run would overwrite an old one."""
+    newest = newest_checkpoint(run_dir / "checkpoints")
+    if recipe.resume == "auto":
+        return newest
+    if recipe.resume == "never":
+        if newest is not None:
+            raise UserError(
+                f"run_dir={run_dir.path} already holds a checkpoint of step {newest.step}, and resume=never would "
+                "overwrite it: choose another run_dir, or resume=auto to go on"
+            )
+        return None
+    return find_checkpoint(Path(recipe.resume).expanduser())
+
+
+def train(recipe: Recipe, run_dir: RunDirectory, world: World, title: str) -> Path | None:
+    """Trains on the recipe's data and returns the exported model's folder (None where export.at_end is false)."""
+    tokenizer = load_tokenizer(recipe.model)
+    prepared = prepare(recipe, Language(tokenizer))
+    checkpoint = find_resume(recipe, run_dir)
+    steps = total_steps(recipe, len(prepared.train))
+    if world.leads:
+        log.info("run directory %s", run_dir.path)
+        log.info("%s: %s, %d optimizer steps, %d rank(s)", title, _counted(prepared.counts), steps, world.size)
+        if checkpoint is not None:
+            log.info("going on from %s", checkpoint.folder)
+    torch.manual_seed(recipe.trainer.seed)
+    causal = load_model(recipe.model, DTYPES[recipe.engine.dtype], recipe.trainer.seed)
+    if recipe.model.gradient_checkpointing:
+        causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if recipe.model.lora is not None:
+        add_lora(causal, recipe.model.lora)
+    metrics = MetricsFile(run_dir / "metrics.jsonl")
+    tracker = open_tracker(recipe.tracker, run_dir.path, recipe.model_dump(mode="json")) if world.leads else NoTracker()
+    trainer = Trainer(
+        TrainableModel(causal),
+        imitation_loss,
+        make_loader(recipe, prepared.train, world, steps),
+        validation_loader(recipe, prepared.validation, world),
+        settings=recipe.trainer,
+        engine_settings=recipe.engine,
+        checkpoints=Checkpoints(run_dir / "checkpoints", recipe.checkpoint, world),
+        metrics=metrics,
+        tracker=tracker,
+        world=world,
+    )
+    try:
+        if checkpoint is not None:
+            trainer.resume(checkpoint)
+        trainer.fit()
+    finally:
+        tracker.close()
+    return export_trained(recipe, run_dir, trainer, prepared.counts, title) if recipe.export.at_end else None
+
+
+def validation_loader(recipe: Recipe, samples: Samples | None, world: World) -> Loader | None:
+    """One pass over the validation samples."""
+    if samples is None:
+        return None
+    return make_loader(recipe, samples, world, -(-len(samples) // recipe.trainer.batch_size))
+
+
+def export_trained(recipe: Recipe, run_dir: RunDirectory, trainer: Trainer, counts: dict, title: str) -> Path:
+    """Writes `model/` from the live engine, checked against it tensor by tensor. Collective."""
+    target = run_dir / "model"
+    weights = live_weights(trainer.engine)
+    if trainer.world.leads:
+        causal = filled_model(recipe.model, recipe.trainer.seed, weights)
+        data = counts | {"optimizer steps": trainer.step}
+        card = model_card(title, base_name(recipe.model), data, recipe.yaml())
+        export(causal, recipe.model, target, export_dtype(recipe.export, recipe.engine.dtype), card)
+    else:
+        for _ in weights:  # the other ranks give their parts
+            pass
+    torch.distributed.barrier()
+    return target
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.items() if number)

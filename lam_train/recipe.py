@@ -1,0 +1,219 @@
+"""A recipe: its typed schema, how Hydra composes it, and what is said when it is wrong."""
+
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, Field, ValidationError
+
+from lam_train.batching.layout import BatchingSettings
+from lam_train.collect.pipeline import CollectSettings
+from lam_train.errors import UserError
+from lam_train.evaluate.plans import EvaluateSettings
+from lam_train.language.data import DataSettings
+from lam_train.model.load import ModelSettings
+from lam_train.settings import Settings
+from lam_train.train.checkpoint import CheckpointSettings
+from lam_train.train.distributed import LaunchSettings
+from lam_train.train.engine import EngineSettings
+from lam_train.train.export import ExportSettings
+from lam_train.train.trackers import TrackerSettings
+from lam_train.train.trainer import TrainerSettings
+
+Run = Literal["task_plan", "collect_plans", "evaluate_plans", "export", "quickstart"]
+GROUPS = ("model", "engine", "data", "tracker", "launch")
+
+
+class Recipe(Settings):
+    """Everything that a run is told. A section is read by the component whose class it has."""
+
+    run: Run
+    """what is run"""
+    name: str = ""
+    """the recipe's name, set from `+recipe=NAME`"""
+    run_dir: str | None = None
+    """where the run writes; null: runs/NAME/TIME"""
+    resume: str = "auto"
+    """`auto`: go on from the newest checkpoint in run_dir, if any; `never`; or a checkpoint's or run's path"""
+    inspect: bool = False
+    """print what would be trained, and stop"""
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    data: DataSettings = Field(default_factory=DataSettings)
+    tracker: TrackerSettings = Field(default_factory=TrackerSettings)
+    launch: LaunchSettings = Field(default_factory=LaunchSettings)
+    trainer: TrainerSettings = Field(default_factory=TrainerSettings)
+    batching: BatchingSettings = Field(default_factory=BatchingSettings)
+    checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
+    export: ExportSettings = Field(default_factory=ExportSettings)
+    collect: CollectSettings = Field(default_factory=CollectSettings)
+    evaluate: EvaluateSettings | None = None
+
+    def yaml(self) -> str:
+        """The resolved recipe."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def shipped_folder(name: str) -> Path:
+    """`conf/` or `recipes/`: inside an installed package, beside the package in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def recipe_files(config_dir: Path | None = None) -> dict[str, Path]:
+    """Name -> YAML of every recipe: the shipped ones, and a user's, which win."""
+    folders = [shipped_folder("recipes"), *([config_dir] if config_dir else [])]
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+
+
+def description(file: Path) -> str:
+    """The first line of a recipe, a comment that says what it does."""
+    first = file.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def known_keys(kind: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
+    """The full path of every setting."""
+    for name, field in kind.model_fields.items():
+        yield prefix + name
+        nested = _settings_class(field.annotation)
+        if nested is not None:
+            yield from known_keys(nested, f"{prefix}{name}.")
+
+
+def _settings_class(annotation) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return next(filter(None, map(_settings_class, typing.get_args(annotation))), None)
+    return None
+
+
+def _is_open(path: str) -> bool:
+    """Whether a key lies inside a setting that takes names of the user's own (`evaluate.models.LAM1`)."""
+    kind: type[BaseModel] | None = Recipe
+    for part in path.split("."):
+        if kind is None:
+            return True
+        if part not in kind.model_fields:
+            return False
+        annotation = kind.model_fields[part].annotation
+        kind = _settings_class(annotation)
+        if kind is None and typing.get_origin(annotation) is not dict:
+            kind = type("Leaf", (BaseModel,), {})
+    return False
+
+
+def unknown_key(path: str) -> UserError:
+    """The error for a key that no component reads, with the nearest one that some component does."""
+    keys = list(known_keys())
+    near = difflib.get_close_matches(path, keys, n=1, cutoff=0.5)
+    if not near:  # the right name in the wrong section
+        leaf = path.rpartition(".")[2]
+        leaves = {key.rpartition(".")[2]: key for key in keys}
+        near = [leaves[name] for name in difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.6)]
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return UserError(f"unknown setting {path}{hint}")
+
+
+def _check_override_keys(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        try:
+            parsed = OverridesParser.create().parse_override(override)
+        except HydraException as error:
+            raise UserError(f"{override!r} is not KEY=VALUE: {str(error).splitlines()[0]}") from None
+        key = parsed.key_or_group
+        if key in (*GROUPS, "recipe") or key.startswith("hydra"):
+            continue
+        if key not in set(known_keys()) and not _is_open(key):
+            raise unknown_key(key)
+
+
+def _store_recipes(files: dict[str, Path]) -> None:
+    store = ConfigStore.instance()
+    for name, file in files.items():
+        try:
+            content = OmegaConf.load(file)
+        except (yaml.YAMLError, OSError) as error:
+            raise UserError(f"{file}: {error}") from None
+        content = OmegaConf.merge({"name": name}, content)
+        store.store(group="recipe", name=name, node=content, package="_global_")
+
+
+def _flat_keys(node: dict, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        if isinstance(value, dict) and value and not _is_open(f"{prefix}{key}.x"):
+            yield from _flat_keys(value, f"{prefix}{key}.")
+        else:
+            yield prefix + str(key)
+
+
+def _checked(values: dict) -> Recipe:
+    """The typed recipe; the first thing that is wrong is said with its full key."""
+    known = set(known_keys())
+    for key in _flat_keys(values):
+        if key not in known and not _is_open(key):
+            raise unknown_key(key)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = [str(part) for part in first["loc"]]
+        while where and ".".join(where) not in known and not _is_open(".".join(where)):
+            where.pop()  # pydantic adds the branch of a union to the path
+        given = "" if isinstance(first["input"], dict) else f"={first['input']}"
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{'.'.join(where) or 'recipe'}{given}: {message[0].lower()}{message[1:]}") from None
+
+
+def compose_recipe(overrides: Sequence[str], config_dir: Path | None = None) -> Recipe:
+    """The recipe that `+recipe=NAME` and Hydra overrides give; raises UserError with key and remedy."""
+    files = recipe_files(config_dir)
+    chosen = [o.split("=", 1)[1] for o in overrides if o.split("=", 1)[0] in ("+recipe", "recipe")]
+    if not chosen:
+        raise UserError(f"no recipe: add +recipe=NAME, with one of {', '.join(files)}")
+    if chosen[0] not in files:
+        near = difflib.get_close_matches(chosen[0], files, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UserError(f"recipe={chosen[0]}: no such recipe; {hint}There are {', '.join(files)}")
+    _check_override_keys(overrides)
+    overrides = [f"+{o}" if o.startswith("recipe=") else o for o in overrides]
+    GlobalHydra.instance().clear()
+    _store_recipes(files)
+    search = f"hydra.searchpath=[file://{config_dir.resolve()}]" if config_dir else "hydra.searchpath=[]"
+    try:
+        with initialize_config_dir(str(shipped_folder("conf")), version_base="1.3"):
+            composed = compose("config", [*map(_upsert, overrides), search])
+        values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_hydra_message(error)) from None
+    return _checked(values)
+
+
+def _upsert(override: str) -> str:
+    """A plain `a.b=c` as Hydra's add-or-override: settings that no YAML mentions have defaults in their classes."""
+    key = override.split("=", 1)[0]
+    if key in GROUPS or override.startswith(("+", "~")) or key.startswith("hydra"):
+        return override
+    return f"++{override}"
+
+
+def _hydra_message(error: Exception) -> str:
+    """Hydra's complaint in one line, e.g. a group's option that does not exist and those that do."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause = error.__cause__
+    if cause is not None and str(cause) not in lines[0]:
+        lines.append(str(cause).splitlines()[0])
+    return " ".join(lines)
