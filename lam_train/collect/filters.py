@@ -42,7 +42,7 @@ _ANOTHER_DEVICE = re.compile(
 _COMMAND_LINE = re.compile(
     r"\bsudo\b|\bapt(?:-get)? install\b|\bgsettings set\b|\bdconf (?:write|update)\b|(?:^|\s)[#$] [a-z]|\bchmod\b|"
     r"\bmkdir\b|\bas root\b|\bopen a terminal\b|~/\.|/etc/|/usr/(?:share|lib|bin)|\.(?:conf|desktop|keyfile)\b|"
-    r"\bsystemctl\b|\bcommand[- ]line\b",
+    r"\bsystemctl\b|\bcommand[- ]line\b|\bMakefile\b|\bconfigure\.ac\b",
     re.IGNORECASE,
 )
 
@@ -57,7 +57,7 @@ def reason_to_drop(raw: RawPair, limits: Limits) -> str | None:
         return "no_task"
     if not steps or (not raw.given and 2 * sum(map(is_instruction, steps)) < len(steps)):
         return "not_instructions"
-    if not raw.given and any(map(is_incomplete, steps)):
+    if not raw.given and (any(map(is_incomplete, steps)) or (len(steps) == 1 and _SAYS_NOTHING.match(steps[0]))):
         return "incomplete"
     fewest = limits.min_steps if raw.kind == "steps" and not raw.given else 1
     if len(steps) < fewest or len(task) < limits.min_task_chars:
@@ -86,10 +86,18 @@ def not_english(text: str) -> bool:
 
 
 _HOLE = re.compile(
-    r"(?<![(\w])(?:the|an?|your|described in|button in|icon in|named|called) ?[,.;:)](?=\s|$)|"
+    r"(?<![(\w])(?:the|an?|your|described in|button in|icon in) ?[,.;:)](?=\s|$)|"
     r"[“\"]\s*[”\"]|(?:^|\s),|,,|> ?[.,;)]|:$|\bfollowing\.$|\b(?:or|and|the|by)\.$|, type\.$|^Run\. |"
     r"\bthe (?:by|to|and|or|in|on|at|of|from|with|for) |\b[Pp]ress (?:in|to|or|the (?:button|key) (?:in|to)) |"
-    r"(?<![-\w])(?:click|choose|select)(?: on)?(?: or| and| to)? ?,|(?:^[Cc]lick|\band click|, click)(?: the icon)?\.$"
+    r"(?<![-\w])(?<!you )(?<!ight )(?:click|choose|select)(?: on)?(?: or| and| to)? ?,|"
+    r"(?:^[Cc]lick|\band click|, click)(?: the icon)?\.$"
+)
+
+
+_SAYS_NOTHING = re.compile(
+    r"^(?:(?:un)?check|click|select|press|use|choose|open) (?:it|this|that|here|one|them)(?: \w+)?\.?$|"
+    r"^use (?:this|the)\b.{0,30} (?:function|parameter|property|attribute|keyword|method|value)s?\b.{0,20}$|^use [\\]",
+    re.IGNORECASE,
 )
 
 

@@ -114,7 +114,7 @@ def task_of(raw: RawPair) -> str | None:
 
 def _reach(name: str, step: str) -> str:
     """The task of a menu path that ends at `step`, on a page named `name`."""
-    name = _NUMBERING.sub("", name.strip(" :.")).removesuffix("...")
+    name = _NUMBERING.sub("", name.strip(" :.")).removesuffix("...").removeprefix("The ")
     if re.search(r"\btab\.?$", step) and not name.lower().endswith("tab"):
         return f"Open the {name} tab"
     if _WINDOW.search(name):

@@ -35,7 +35,7 @@ def unify_step(step: str) -> str:
     if not text or not re.search(r"\w", text):
         return ""
     text = re.sub(r"\.{4,}", "...", text[0].upper() + text[1:].replace("…", "..."))
-    return text if text[-1] in '.!?:)”"' else text + "."
+    return text if re.search(r"[.!?:][)”\"’]?$", text) else text + "."
 
 
 def unify(raw: RawPair) -> TaskPlan:

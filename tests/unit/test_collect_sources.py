@@ -114,7 +114,10 @@ def test_docbook_entities_menus_substeps_and_sections_as_pages():
             ],
         )
     ]
-    assert of_kind(records, "prose") == [("Close a tab", ["Click its cross.", "Confirm."]), ("Move a tab", ["Drag it."])]
+    assert of_kind(records, "prose") == [
+        ("Close a tab", ["Click its cross.", "Confirm."]),
+        ("Move a tab", ["Drag it."]),
+    ]
     pages = {record.page for record in records}
     assert pages == {
         "gnome-terminal-data/gnome-terminal/index/profiles",
@@ -237,10 +240,12 @@ def test_the_hub_offline_is_said_plainly(monkeypatch, tmp_path):
 
 def test_the_hub_out_of_reach_is_said_plainly(monkeypatch):
     import datasets
+    import huggingface_hub.constants
 
     def unreachable(*args, **kwargs):
         raise ConnectionError("Couldn't reach the Hub")
 
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
     with pytest.raises(
         UserError, match=r"someone/plans: the Hugging Face hub cannot be reached.*Couldn't reach the Hub"

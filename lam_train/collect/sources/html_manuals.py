@@ -93,21 +93,29 @@ def read_page(content: bytes, page: Page) -> Iterator[RawPair]:
 
 
 def join_lists(root: etree._Element) -> None:
-    """Mends lists that a page cuts in pieces: choices after "Do one of the following:", and `start` above 1."""
+    """Mends lists that a page cuts in pieces: a list after "Do one of the following:", and `start` above 1."""
     for ordered in list(root.iter("ol")):
         if ordered.getparent() is None or len(ordered) == 0:
             continue
         following = ordered.getnext()
         while following is not None and not _ends_list(following):
             after = following.getnext()
-            if following.tag == "ul" and clean(ordered[-1].text_content()).endswith(":"):
-                ordered[-1].append(following)
-            elif following.tag == "ol":
-                if int(following.get("start", "1") or 1) != 1 + sum(item.tag == "li" for item in ordered):
+            if following.tag == "ol" and (following.get("start") or "1") != "1":
+                if following.get("start") != str(1 + sum(item.tag == "li" for item in ordered)):
                     break
                 ordered.extend(list(following))
                 following.getparent().remove(following)
+            elif following.tag in ("ul", "ol"):
+                announced = clean("".join(ordered[-1].itertext()))
+                if announced.endswith(":"):
+                    following.tag = "ul" if _CHOICE.search(announced) else following.tag
+                    ordered[-1].append(following)
+                elif following.tag == "ol":
+                    break
             following = after
+
+
+_CHOICE = re.compile(r"\b(?:one of|either|any of)\b[^.]*:$")
 
 
 def _ends_list(element: etree._Element) -> bool:

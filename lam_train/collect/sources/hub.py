@@ -25,7 +25,7 @@ def load_hub_rows(dataset_id: str, split: str = "train", revision: str | None = 
 
 def _open(dataset_id: str, split: str, revision: str | None):
     import datasets  # slow to import, and only needed here
-    from datasets.exceptions import DatasetNotFoundError
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -39,6 +39,8 @@ def _open(dataset_id: str, split: str, revision: str | None):
         ) from None
     except ValueError as error:  # an unknown split or configuration; the message lists the known ones
         raise UserError(f"{dataset_id}, split {split!r}: {_line(error)}") from None
+    except (DatasetsError, RuntimeError) as error:  # rows that cannot be read, or a set that needs its own script
+        raise UserError(f"{dataset_id}: the dataset cannot be read: {_line(error)}") from None
     except (ConnectionError, OSError, HfHubHTTPError) as error:
         if constants.HF_HUB_OFFLINE:
             raise _offline(dataset_id) from None
