@@ -1,6 +1,6 @@
 """How well the matching of steps agrees with people: for choosing a threshold on labelled pairs of one's own.
 
-    python -m lam_train.evaluate.agreement tests/fixtures/evaluate/step_pairs.jsonl
+python -m lam_train.evaluate.agreement tests/fixtures/evaluate/step_pairs.jsonl
 """
 
 import sys

@@ -24,11 +24,12 @@ _JOINING = (
     "a an the and or then to on in of from into at by for with your you it its this that which is be will "
     "please can if now want again"
 )
-_LIGHT = frozenset(f"{_POINTING} {_KINDS} {_JOINING}".split())
 # Words that turn a step into another one: like a name, the other step must say them too.
-_REVERSING = frozenset(
-    "close exit quit cancel delete remove clear deselect unselect uncheck untick unmark disable off not undo".split()
+_REVERSING_WORDS = (
+    "close exit quit cancel delete remove clear deselect unselect uncheck untick unmark disable off not undo"
 )
+_LIGHT = frozenset(f"{_POINTING} {_KINDS} {_JOINING}".split())
+_REVERSING = frozenset(_REVERSING_WORDS.split())
 _TYPING = {"enter": "type", "input": "type", "specify": "type", "write": "type"}
 
 _NUMBER = re.compile(r"^(?:step )?\d{1,3} ?[.):] ", re.IGNORECASE)
@@ -49,8 +50,8 @@ class NormalStep:
     words: list[str]
     """The words that matter, sorted; never empty."""
     names: frozenset[str]
-    """Words the other step must say too: those with a capital inside a sentence, a digit or a `+`, and "close", "delete",
-    "not" and the like."""
+    """Words the other step must say too: with a capital inside a sentence, with a digit or a `+`, and "close",
+    "delete", "not" and the like."""
     said: frozenset[str]
     """All words."""
 

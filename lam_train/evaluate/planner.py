@@ -51,13 +51,16 @@ def retrieval_planner(training: list[TaskPlan]) -> Planner:
 
 
 def recorded_planner(path: Path) -> Planner:
-    """Answers from an answers file of an earlier evaluation: other thresholds or a judge, without generating again."""
+    """Answers from an answers file of an earlier evaluation: other thresholds or a judge, without generating again.
+
+    Tokens are given as not counted: the time of reading a file is no speed.
+    """
     recorded = {line.task_id: line.answer for line in read_jsonl(path, RecordedAnswer)}
 
     def plan(tasks: list[TaskPlan]) -> list[Answer]:
         missing = [task.task_id for task in tasks if task.task_id not in recorded]
         if missing:
             raise UserError(f"{path} has no answer to {len(missing)} of {len(tasks)} tasks, the first {missing[0]}")
-        return [recorded[task.task_id] for task in tasks]
+        return [recorded[task.task_id].model_copy(update={"tokens": 0}) for task in tasks]
 
     return plan

@@ -126,9 +126,7 @@ def _score_answers(tasks: list[TaskPlan], answers: list[Answer], settings: Evalu
     return scored
 
 
-def _report(
-    rows: list[TaskRow], seconds: dict[str, float], settings: EvaluateSettings, notes: list[str]
-) -> PlanReport:
+def _report(rows: list[TaskRow], seconds: dict[str, float], settings: EvaluateSettings, notes: list[str]) -> PlanReport:
     """All numbers, from the rows; a metric without a value on any task is left out."""
     names = list(rows[0].answers)
     pages = [row.page for row in rows]

@@ -8,15 +8,18 @@ from lam_train.errors import UserError
 from lam_train.evaluate.generate import model_planner
 from lam_train.evaluate.plans import EvaluateSettings, PlanReport, evaluate_plans
 from lam_train.evaluate.planner import Planner, retrieval_planner
-from lam_train.evaluate.tasks import held_out_tasks, tasks_in_training
+from lam_train.evaluate.tasks import choose_tasks, held_out_tasks, tasks_in_training
 from lam_train.language.conversation import Language
 from lam_train.language.data import resolve_data
 from lam_train.model.load import ModelSettings, load_model, load_tokenizer, resolve_folder
 from lam_train.recipe import Recipe
+from lam_train.report.evaluation import report_page
 from lam_train.train.engine import DTYPES
 from lam_train.train.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
+
+RETRIEVAL = "retrieval"  # the plan of the most similar training task
 
 
 def run(recipe: Recipe, run_dir: RunDirectory) -> None:
@@ -24,23 +27,24 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
     if recipe.evaluate is None:
         raise UserError("evaluate.data is not set: give the held-out tasks")
     report = compare(recipe, recipe.evaluate, run_dir)
-    log.info("report: %s", run_dir / "evaluation" / "evaluation.md")
-    log.info("%s", report.table() if hasattr(report, "table") else "")
+    log.info("%s\n\n%s", report_page(report), run_dir / "evaluation")
 
 
 def compare(recipe: Recipe, settings: EvaluateSettings, run_dir: RunDirectory) -> PlanReport:
     """The report on all models of the settings, and on a retrieval baseline where training data is given."""
     training_data = resolve_data(settings.training_data) if settings.training_data else None
     test, training = held_out_tasks(resolve_data(settings.data), training_data)
-    planners: dict[str, Planner] = {}
+    if RETRIEVAL in settings.models:
+        raise UserError(f"evaluate.models.{RETRIEVAL}: the name is taken by the baseline; choose another")
+    planners: dict[str, Planner] = {RETRIEVAL: retrieval_planner(training)} if training else {}
     for name, path in settings.models.items():
         model = recipe.model if path is None else ModelSettings(path=path)
         resolve_folder(model)  # a missing folder ends the run before anything is generated
         planners[name] = _planner(name, model, recipe, settings)
     notes = []
     if training:
-        planners["retrieval"] = retrieval_planner(training)
-        notes.append(f"{tasks_in_training(test, training)} of {len(test)} tasks are worded like a training task.")
+        chosen = choose_tasks(test, settings.limit, settings.seed)
+        notes.append(f"{tasks_in_training(chosen, training)} of {len(chosen)} tasks are worded like a training task.")
     return evaluate_plans(planners, test, settings, run_dir / "evaluation", notes)
 
 

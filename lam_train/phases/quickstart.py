@@ -8,6 +8,7 @@ from lam_train.errors import UserError
 from lam_train.evaluate.plans import EvaluateSettings
 from lam_train.phases import evaluate_plans, task_plan
 from lam_train.recipe import Recipe
+from lam_train.report.evaluation import report_page
 from lam_train.train import distributed
 from lam_train.train.run_directory import RunDirectory
 
@@ -33,7 +34,7 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
     models = {"untrained": None, "LAM1": str(run_dir / "model")}
     files = {"data": str(plans / "test.jsonl"), "training_data": str(plans / "train.jsonl"), "models": models}
     settings: EvaluateSettings = recipe.evaluate.model_copy(update=files)
-    evaluate_plans.compare(recipe, settings, run_dir)
+    log.info("%s", report_page(evaluate_plans.compare(recipe, settings, run_dir)))
     _say_what_there_is(run_dir)
 
 

@@ -17,6 +17,16 @@ TITLES: dict[Metric, str] = {
     "judged_precision": "judged precision",
     "judged_recall": "judged recall",
 }
+ANSWERS_HEAD = [
+    "model",
+    "readable plans",
+    "cut at the limit",
+    "steps a plan",
+    "pooled precision",
+    "pooled recall",
+    "seconds",
+    "new tokens/s",
+]
 
 
 def write_report(report: PlanReport, rows: list[TaskRow], examples: int, output: Path) -> None:
@@ -48,30 +58,30 @@ def report_page(report: PlanReport) -> str:
         [[score.name, *(_percent(score.estimates.get(metric)) for metric in MATCHED)] for score in report.scores],
     )
     if report.judge:
-        lines += [f"Judged by {report.judge}:", ""] + _table(
+        lines += [f"Judged by {report.judge}:", ""]
+        lines += _table(
             ["model", *(TITLES[metric] for metric in JUDGED), "unreadable verdicts", "failed requests"],
-            [
-                [score.name, *(_percent(score.estimates.get(metric)) for metric in JUDGED)]
-                + [str(score.unreadable_verdicts), str(score.failed_verdicts)]
-                for score in report.scores
-            ],
+            [_judged_line(score) for score in report.scores],
         )
     if report.differences:
         metrics = [*MATCHED, *(JUDGED if report.judge else ())]
-        lines += ["Differences, on the same tasks, in percentage points:", ""] + _table(
+        lines += ["Differences, on the same tasks, in percentage points:", ""]
+        lines += _table(
             ["difference", *(TITLES[metric] for metric in metrics)],
             [
-                [f"{difference.name} - {difference.baseline}"]
-                + [_percent(difference.estimates.get(metric), "+") for metric in metrics]
-                for difference in report.differences
+                [f"{one.name} - {one.baseline}", *(_percent(one.estimates.get(metric), "+") for metric in metrics)]
+                for one in report.differences
             ],
         )
-    lines += ["The answers themselves:", ""] + _table(
-        ["model", "readable plans", "cut at the limit", "steps a plan", "pooled precision", "pooled recall"]
-        + ["seconds", "new tokens/s"],
-        [_answers_line(score) for score in report.scores],
-    )
-    return "\n".join(lines + [f"- {note}" for note in _notes(report)]) + "\n"
+    lines += ["The answers themselves:", ""]
+    lines += _table(ANSWERS_HEAD, [_answers_line(score) for score in report.scores])
+    lines += [f"- {note}" for note in _notes(report)]
+    return "\n".join(lines) + "\n"
+
+
+def _judged_line(score: Score) -> list[str]:
+    shares = [_percent(score.estimates.get(metric)) for metric in JUDGED]
+    return [score.name, *shares, str(score.unreadable_verdicts), str(score.failed_verdicts)]
 
 
 def _answers_line(score: Score) -> list[str]:
@@ -127,7 +137,12 @@ def examples_page(rows: list[TaskRow]) -> str:
         "",
     ]
     for number, row in enumerate(rows, start=1):
-        lines += [f"## {number}. {_cell(row.task)}", "", f"{_cell(row.app)} `{row.task_id}` ({_cell(row.page)})", ""]
+        lines += [
+            f"## {number}. {_cell(row.task)}",
+            "",
+            f"{_cell(row.app)}, {_cell(row.task_id)} ({_cell(row.page)})",
+            "",
+        ]
         plans = [_numbered(row.reference, [None] * len(row.reference))]
         titles = ["reference"]
         for name, answer in row.answers.items():

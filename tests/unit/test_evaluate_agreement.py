@@ -12,17 +12,17 @@ PAIRS = list(read_jsonl(Path(__file__).parent.parent / "fixtures" / "evaluate" /
 
 
 def test_the_threshold_agrees_with_the_labels():
-    """The pairs were picked where deciding is hard; always saying "different" would agree on 7 in 10."""
+    """The pairs were picked where deciding is hard; always saying "different" would agree on 77 %."""
     found = agreement(PAIRS, THRESHOLD)
     assert found.pairs >= 200
-    assert 0.2 < found.same / found.pairs < 0.4
+    assert found.same / found.pairs > 0.2
     assert found.accuracy >= 0.87
     assert found.wrongly_matched <= found.wrongly_apart  # where it errs, it does not flatter
 
 
-@pytest.mark.parametrize("threshold", [60.0, 90.0])
+@pytest.mark.parametrize("threshold", [60.0, 70.0, 85.0, 95.0])
 def test_other_thresholds_agree_less(threshold):
-    assert agreement(PAIRS, threshold).accuracy < agreement(PAIRS, THRESHOLD).accuracy - 0.03
+    assert agreement(PAIRS, threshold).accuracy < agreement(PAIRS, THRESHOLD).accuracy - 0.02
 
 
 def test_agreement_counts_both_kinds_of_error():

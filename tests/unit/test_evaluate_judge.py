@@ -179,9 +179,11 @@ def test_a_request_that_fails_for_good_is_counted_and_the_others_are_kept():
 
 
 def test_an_endpoint_that_refuses_is_the_users_mistake():
-    with endpoint(lambda body: (401, {"error": {"message": "wrong key"}})) as (url, requests):
-        with pytest.raises(UserError, match="refused the request.*wrong key"):
-            judge_plans([task(FIRST)] * 20, ["x"] * 20, settings(url, parallel=1, retries=3))
+    with (
+        endpoint(lambda body: (401, {"error": {"message": "wrong key"}})) as (url, requests),
+        pytest.raises(UserError, match=r"refused the request.*wrong key"),
+    ):
+        judge_plans([task(FIRST)] * 20, ["x"] * 20, settings(url, parallel=1, retries=3))
     assert len(requests) < 20
 
 
@@ -220,6 +222,7 @@ def perfect(tasks):
 
 def test_the_judge_is_reported_beside_the_matching(tmp_path):
     tasks = [task(f"t{number}", f"thing {number}") for number in range(8)]
+
     def reply(body):
         if "Task: thing 3\n" in body["messages"][1]["content"]:
             return "no idea"

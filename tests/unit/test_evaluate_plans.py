@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from lam_train.errors import UserError
-from lam_train.evaluate.plans import EvaluateSettings, evaluate_plans
 from lam_train.evaluate.planner import Answer, recorded_planner, retrieval_planner
+from lam_train.evaluate.plans import EvaluateSettings, evaluate_plans
 from lam_train.evaluate.results import PlanReport, TaskRow
 from lam_train.evaluate.tasks import choose_tasks, held_out_tasks, tasks_in_training
 from lam_train.language.plans import plan_answer
@@ -97,6 +97,7 @@ def test_answers_of_an_earlier_run_can_be_scored_again(evaluated, tmp_path):
     planner = recorded_planner(output / "answers" / "untrained.jsonl")
     again = evaluate_plans({"untrained": planner}, TASKS, settings(), tmp_path)
     assert again.scores[0].estimates == report.scores[0].estimates
+    assert again.scores[0].tokens_per_s is None
     with pytest.raises(UserError, match="no answer to 1 of 1 tasks"):
         planner([record(777)])
 
