@@ -68,11 +68,10 @@ def deepspeed_config(settings: EngineSettings, gradient_clipping: float) -> dict
 
 def build_engine(model: torch.nn.Module, settings: EngineSettings, *, lr: float, betas, eps, weight_decay, clipping):
     """A DeepSpeed engine around `model`, with torch's fused AdamW; the process group must exist."""
-    # Read at import; without it DeepSpeed writes a page of INFO lines a rank.
-    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-    os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")  # read at import
     import deepspeed
 
+    deepspeed.utils.logger.setLevel(logging.WARNING)  # it writes a page of INFO lines a rank
     # DeepSpeed compiles a shared-memory all-reduce on CPUs at start (a minute, needs g++ and ninja). gloo serves.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_backend=torch.distributed.get_backend(), auto_mpi_discovery=False, verbose=False)

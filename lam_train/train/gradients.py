@@ -19,7 +19,7 @@ class GradientGuard:
                 parameter.register_hook(self._watch)
 
     def _watch(self, gradient: torch.Tensor) -> None:
-        self._seen += gradient.detach().sum(dtype=torch.float32)
+        self._seen += gradient.detach().sum()
 
     def take(self) -> torch.Tensor:
         """float32 scalar, finite if all gradients since the last call were; starts anew."""

@@ -253,6 +253,6 @@ def _samples_not_finite(kept: list[tuple[Pack, torch.Tensor]]) -> list[str]:
     """The ids of the samples whose own log-probabilities are not finite, on this rank."""
     named = []
     for pack, logprobs in kept:
-        owners = pack.owners[~torch.isfinite(logprobs)].unique().tolist()
+        owners = pack.owners[~torch.isfinite(logprobs * pack.weights)].unique().tolist()
         named += [pack.samples[owner] for owner in owners]
     return named

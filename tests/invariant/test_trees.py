@@ -1,0 +1,171 @@
+"""A packed forest learns what its samples learn one by one, and its trees never see each other."""
+
+import numpy as np
+import pytest
+import torch
+
+from lam_train.batching.layout import BatchingSettings
+from lam_train.batching.loader import Loader
+from lam_train.batching.pack import PackInput, build_pack
+from lam_train.language.sample import Sample, Samples, Segment
+from lam_train.model.attention import attention_inputs
+from lam_train.model.load import LoraSettings, ModelSettings, load_model
+from lam_train.model.trainable import TrainableModel, add_lora
+from lam_train.objectives.imitation import imitation_loss
+
+VOCABULARY = 259
+
+
+def path(*spans: tuple[int, int]) -> tuple[Segment, ...]:
+    """Segments from (seed, length) each; the last is the target. The same seed and length give the same tokens."""
+    made = [np.random.default_rng(seed).integers(3, VOCABULARY, length).astype(np.int32) for seed, length in spans]
+    return tuple(Segment(tokens, float(i == len(made) - 1)) for i, tokens in enumerate(made))
+
+
+FORESTS = {
+    "no sharing": [[(1, 9), (2, 5)], [(3, 14), (4, 2)], [(5, 3), (6, 30)]],
+    "one level": [[(1, 20), (n, 6)] for n in range(10, 16)],
+    "two levels": [[(1, 20), (2 + n % 2, 11), (n, 6)] for n in range(10, 16)],
+    "three levels": [[(1, 20), (2 + n % 2, 11), (4 + n % 4, 7), (n, 5)] for n in range(10, 18)],
+    "uneven branches": [[(1, 20), (n, 1 + 4 * (n - 10))] for n in range(10, 16)],
+    "single-token branches": [[(1, 17), (n, 1)] for n in range(10, 15)],
+    "branches of one token that lead on": [[(1, 17), (n % 3, 1), (n, 4)] for n in range(10, 16)],
+    "several trees in a row": [[(1 + n % 3, 13), (n, 5)] for n in range(10, 19)],
+    "one sample is the prefix of another": [[(1, 12), (7, 8)], [(1, 12), (7, 8), (8, 5)], [(1, 12), (9, 3)]],
+    "equal samples": [[(1, 12), (7, 8)], [(1, 12), (7, 8)], [(1, 12), (9, 3)]],
+}
+ALONE = BatchingSettings(share_prefixes=False, micro_batch_size=1, workers=0)
+
+
+def samples_of(name: str) -> Samples:
+    return Samples([Sample(str(i), path(*spans)) for i, spans in enumerate(FORESTS[name])])
+
+
+def tiny(lora: bool = False, **config) -> TrainableModel:
+    causal = load_model(ModelSettings(source="tiny"))
+    for key, value in config.items():
+        setattr(causal.config, key, value)
+    if lora:
+        torch.manual_seed(1)
+        add_lora(causal, LoraSettings(rank=4))
+        for name, parameter in causal.named_parameters():
+            if "lora_B" in name:  # zero at the start: half of the gradients would be zero too
+                torch.nn.init.normal_(parameter, std=0.02)
+    return TrainableModel(causal)
+
+
+def loss_and_gradients(model: TrainableModel, samples: Samples, settings: BatchingSettings, ranks: int = 1):
+    """The step's loss, all gradients, and the physical tokens."""
+    model.zero_grad()
+    total = 0.0
+    for rank in range(ranks):
+        loader = Loader(samples, settings, batch_size=len(samples), steps=1, seed=0, rank=rank, ranks=ranks)
+        batch = loader.dataset[0]
+        for pack in batch.packs:
+            loss = imitation_loss(model(pack), pack.weights) / batch.weight
+            loss.backward()
+            total += loss.item()
+    gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    return total, gradients, batch
+
+
+def assert_same(model: TrainableModel, samples: Samples, settings: BatchingSettings, ranks: int = 1):
+    expected, expected_gradients, _ = loss_and_gradients(model, samples, ALONE)
+    loss, gradients, batch = loss_and_gradients(model, samples, settings, ranks)
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert gradients.keys() == expected_gradients.keys() and gradients
+    for name, gradient in gradients.items():
+        error = (gradient - expected_gradients[name]).norm() / expected_gradients[name].norm()
+        assert error < 1e-5, f"{name}: {error}"
+    return batch
+
+
+@pytest.mark.parametrize("name", FORESTS)
+def test_forest_equals_samples_one_by_one(name):
+    samples = samples_of(name)
+    batch = assert_same(tiny(), samples, BatchingSettings(workers=0))
+    shares = name != "no sharing"
+    assert (batch.physical_tokens < batch.logical_tokens) == shares
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_tree_that_is_split_over_rows_and_ranks_equals_samples_one_by_one(ranks):
+    samples = samples_of("three levels")
+    batch = assert_same(tiny(), samples, BatchingSettings(max_tokens=70, workers=0), ranks)
+    assert len(batch.packs) * ranks > 1
+    assert all(len(pack.tokens) <= 70 for pack in batch.packs)
+
+
+def test_lora_forest_equals_samples_one_by_one():
+    model = tiny(lora=True)
+    assert_same(model, samples_of("two levels"), BatchingSettings(workers=0))
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert trained and all("lora" in name for name in trained)
+
+
+@pytest.mark.parametrize("name", ["three levels", "several trees in a row"])
+def test_sliding_window_forest_equals_samples_one_by_one(name):
+    """A window is measured along a sample's own path, as the model does on the sample alone."""
+    windowed = tiny(sliding_window=16)
+    assert_same(windowed, samples_of(name), BatchingSettings(workers=0))
+    wide = loss_and_gradients(tiny(), samples_of(name), ALONE)[0]
+    assert loss_and_gradients(windowed, samples_of(name), ALONE)[0] != pytest.approx(wide, rel=1e-6)
+
+
+def test_alone_is_what_transformers_computes():
+    """The reference itself: one sample in a row against transformers' own loss on the plain sample."""
+    model, samples = tiny(), samples_of("uneven branches")
+    for index in range(len(samples)):
+        tokens = torch.from_numpy(samples.tokens(index).astype(np.int64))
+        labels = torch.where(torch.from_numpy(samples.weights(index)) != 0, tokens, -100)
+        expected = model.causal(input_ids=tokens[None], labels=labels[None], use_cache=False).loss.item()
+        pack = build_pack([PackInput("x", samples.tokens(index), samples.weights(index), 0)])
+        assert -model(pack).mean().item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_first_token_of_every_branch_is_learned():
+    """The branch point: each sample's first target is predicted from the last token of the shared prefix."""
+    samples = samples_of("one level")
+    pack = Loader(samples, BatchingSettings(workers=0), batch_size=6, steps=1, seed=0).dataset[0].packs[0]
+    firsts = [int(pack.targets[pack.owners == owner][0]) for owner in range(6)]
+    by_id = [int(samples.tokens(int(id))[20]) for id in pack.samples]
+    assert firsts == by_id
+    assert pack.sources[pack.sources == 19].numel() == 6
+
+
+def test_the_head_runs_on_source_positions_only():
+    model, seen = tiny(), []
+    model.causal.lm_head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-2]))
+    pack = Loader(samples_of("one level"), BatchingSettings(workers=0), batch_size=6, steps=1, seed=0).dataset[0].packs[0]
+    model(pack)
+    assert seen == [len(pack.sources)] and seen[0] < len(pack.tokens)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_changing_one_tree_leaves_the_others_bit_equal(training):
+    """Isolation, also in eval mode and with the cache on in the model's config, where transformers loses it."""
+    model = tiny(use_cache=True)
+    model.train(training)
+    first = [PackInput("a", *_arrays([(1, 13), (2, 5)]), 0), PackInput("b", *_arrays([(1, 13), (3, 6)]), 13)]
+    other = [PackInput("c", *_arrays([(4, 11), (5, 5)]), 0)]
+    changed = [PackInput("c", *_arrays([(6, 11), (7, 5)]), 0)]
+    before, after = (_hidden(model, build_pack(first + tree)) for tree in (other, changed))
+    of_first = 13 + 5 + 6
+    assert torch.equal(before[:of_first], after[:of_first])
+    assert not torch.equal(before[of_first:], after[of_first:])
+    # And a branch does not see its sibling.
+    sibling = [first[0], PackInput("b", *_arrays([(1, 13), (8, 6)]), 13)]
+    moved = _hidden(model, build_pack(sibling + other))
+    assert torch.equal(before[:18], moved[:18])
+    assert not torch.equal(before[18:24], moved[18:24])
+
+
+def _arrays(spans) -> tuple[np.ndarray, np.ndarray]:
+    sample = Sample("x", path(*spans))
+    return sample.tokens, sample.weights
+
+
+def _hidden(model: TrainableModel, pack) -> torch.Tensor:
+    with torch.no_grad():
+        inputs = attention_inputs(pack, model.causal.config)
+        return model.causal.model(input_ids=pack.tokens[None], **inputs).last_hidden_state[0]
