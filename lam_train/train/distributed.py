@@ -25,6 +25,9 @@ class LaunchSettings(Settings):
     """how long a collective waits for a lost rank before the run ends with an error"""
 
 
+_set_here: list[str] = []  # variables that this process set for DeepSpeed, and takes back when it leaves the world
+
+
 @dataclass(frozen=True)
 class World:
     """This process among the others."""
@@ -119,9 +122,14 @@ def join_world(settings: LaunchSettings) -> World:
     if torch.distributed.is_initialized():
         return current_world()
     if "RANK" not in os.environ:
-        os.environ.update(_srun_environment() if _is_srun() else _single_environment())
+        ours = _srun_environment() if _is_srun() else _single_environment()
+        _set_here.extend(name for name in ours if name not in os.environ)
+        os.environ.update(ours)
     size, local_rank = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
-    local_size = int(os.environ.setdefault("LOCAL_WORLD_SIZE", str(size)))
+    if "LOCAL_WORLD_SIZE" not in os.environ:  # the deepspeed launcher does not say
+        os.environ["LOCAL_WORLD_SIZE"] = os.environ["WORLD_SIZE"]
+        _set_here.append("LOCAL_WORLD_SIZE")
+    local_size = int(os.environ["LOCAL_WORLD_SIZE"])
     gpu = torch.cuda.is_available()
     if gpu and local_rank >= torch.cuda.device_count():
         raise UserError(f"{local_size} processes on this node, but {torch.cuda.device_count()} GPUs: start one a GPU")
@@ -146,9 +154,19 @@ def current_world() -> World:
 
 
 def leave_world() -> None:
-    """Ends the process group, where there is one."""
+    """Ends the process group, where there is one, so that another may follow in this process (a notebook)."""
+    if not torch.distributed.is_initialized():
+        return
+    comm = sys.modules.get("deepspeed.comm")
+    if comm is not None and comm.is_initialized():
+        comm.destroy_process_group()  # torch's group and DeepSpeed's record of it
+    else:
+        torch.distributed.destroy_process_group()
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+    for name in _set_here:
+        os.environ.pop(name, None)
+    _set_here.clear()
 
 
 def from_leader(value):

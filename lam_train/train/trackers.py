@@ -1,6 +1,7 @@
 """Where metrics go beside `metrics.jsonl`: nowhere, Weights & Biases, or TensorBoard."""
 
 import os
+import uuid
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -46,7 +47,7 @@ class WandbTracker:
         except ImportError:
             raise UserError("tracker=wandb needs the package wandb: pip install wandb") from None
         id_file = run_dir / "wandb-run-id"
-        run_id = id_file.read_text().strip() if id_file.exists() else wandb.util.generate_id()
+        run_id = id_file.read_text().strip() if id_file.exists() else uuid.uuid4().hex[:8]
         id_file.write_text(run_id + "\n")
         logged_in = bool(os.environ.get("WANDB_API_KEY")) or Path("~/.netrc").expanduser().exists()
         mode = settings.mode or os.environ.get("WANDB_MODE") or ("online" if logged_in else "offline")

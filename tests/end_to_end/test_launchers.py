@@ -1,0 +1,95 @@
+"""One run directory and one training under every launcher."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import base_overrides, metrics
+
+SHORT = ["trainer.max_steps=2", "trainer.batch_size=8", "checkpoint.every_steps=null"]
+
+
+def launch(command: list[str], cwd: Path, **env: str) -> subprocess.CompletedProcess:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, "PATH": path, **env}, capture_output=True, text=True, timeout=300
+    )
+
+
+def assert_one_run(folder: Path, done: subprocess.CompletedProcess, ranks: int) -> None:
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs = list((folder / "runs" / "phase1").iterdir())
+    assert len(runs) == 1
+    assert [row["step"] for row in metrics(runs[0])] == [1, 2]
+    assert f"{ranks} rank(s)" in (runs[0] / "log").read_text()
+
+
+MODULE = ["-m", "lam_train"]
+LAUNCHERS = {
+    "torchrun": ["torchrun", "--standalone", "--nproc-per-node=2", *MODULE],
+    "deepspeed": ["deepspeed", "--num_gpus", "2", "--module", "lam_train"],
+    "plain python": [sys.executable, *MODULE, "launch.processes=2"],
+}
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_two_processes_share_one_run_directory(plans, tmp_path, name):
+    if name == "deepspeed" and torch.cuda.is_available():
+        pytest.skip("its --num_gpus counts GPUs there")
+    done = launch([*LAUNCHERS[name], *base_overrides(plans), *SHORT], tmp_path)
+    assert_one_run(tmp_path, done, ranks=2)
+
+
+def test_two_tasks_of_srun_share_one_run_directory(plans, tmp_path):
+    """With the variables that srun sets, and only those: what each of two tasks of a step sees."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    tasks = []
+    for task in range(2):
+        env = {
+            **os.environ,
+            "SLURM_JOB_ID": "4242",
+            "SLURM_PROCID": str(task),
+            "SLURM_LOCALID": str(task),
+            "SLURM_STEP_NUM_TASKS": "2",
+            "SLURM_STEP_NUM_NODES": "1",
+            "SLURM_STEP_TASKS_PER_NODE": "2",
+            "MASTER_PORT": port,
+        }
+        line = [sys.executable, *MODULE, *base_overrides(plans), *SHORT]
+        tasks.append(subprocess.Popen(line, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True))
+    outputs = [task.communicate(timeout=300)[1] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], outputs
+    assert [run.name for run in (tmp_path / "runs" / "phase1").iterdir()] == ["slurm-4242"]
+    assert [row["step"] for row in metrics(tmp_path / "runs/phase1/slurm-4242")] == [1, 2]
+
+
+def test_a_mistake_in_one_of_several_processes_is_exit_status_2(plans, tmp_path):
+    overrides = [o for o in base_overrides(plans) if not o.startswith("data.train")]
+    line = [sys.executable, *MODULE, *overrides, "data.train=nowhere.jsonl", "launch.processes=2"]
+    done = launch(line, tmp_path)
+    assert done.returncode == 2 and "data.train=nowhere.jsonl" in done.stderr
+
+
+def test_a_second_run_in_the_same_directory_is_refused(plans, tmp_path):
+    import fcntl
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = launch([sys.executable, *MODULE, *base_overrides(plans), *SHORT, f"run_dir={folder}"], tmp_path)
+    assert done.returncode == 2 and "another run is writing there" in done.stderr
+
+
+def test_sbatch_script_is_bash(tmp_path):
+    script = Path(__file__).parents[2] / "slurm" / "train.sbatch"
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    assert shutil.which("bash")

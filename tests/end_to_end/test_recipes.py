@@ -1,0 +1,141 @@
+"""Every recipe that trains does, the README's commands run, the wheel carries what it needs."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lam_train.__main__ import main
+from lam_train.phases.run import ALONE, TRAINS
+from lam_train.recipe import Recipe, compose_recipe, recipe_files
+from tests.conftest import ROOT, base_overrides, metrics, plan_rows, write_rows
+
+README = (ROOT / "README.md").read_text()
+
+
+def kind_of(file: Path) -> str:
+    return yaml.safe_load(file.read_text())["run"]
+
+
+def test_every_kind_of_run_is_wired():
+    kinds = set(Recipe.model_fields["run"].annotation.__args__)
+    assert kinds == TRAINS.keys() | ALONE.keys()
+    assert {kind_of(file) for file in recipe_files().values()} == kinds
+
+
+@pytest.mark.parametrize("name", [name for name, file in recipe_files().items() if kind_of(file) in TRAINS])
+def test_recipe_that_trains_takes_two_steps_with_the_tiny_model(plans, tmp_path, name):
+    overrides = [f"+recipe={name}", *base_overrides(plans)[1:], f"run_dir={tmp_path}/run"]
+    assert main([*overrides, "trainer.max_steps=2"]) == 0
+    assert [row["step"] for row in metrics(tmp_path / "run")] == [1, 2]
+
+
+def test_quickstart_goes_from_documentation_to_a_comparison(tmp_path, monkeypatch):
+    """All three parts for real, with the tiny model and plans of one's own in place of the download."""
+    monkeypatch.chdir(tmp_path)
+    rows = [row | {"page": f"page {i // 2}"} for i, row in enumerate(plan_rows(120, seed=5))]
+    for row in rows:
+        row["task"] = f"Insert the {row['task']} of item {row['task_id']}"
+        row["plan"] = [f"Click the {step} button of {row['task_id']}." for step in row["plan"]]
+    own = write_rows(tmp_path / "own.jsonl", rows)
+    overrides = ["+recipe=quickstart", "model=tiny", "collect.packages=[]", f"collect.own={own}", "engine.dtype=fp32"]
+    overrides += ["trainer.max_steps=2", "checkpoint.every_steps=1", "evaluate.limit=3", "evaluate.max_new_tokens=4"]
+    assert main([*overrides, "run_dir=runs/quick"]) == 0
+    run_dir = tmp_path / "runs" / "quick"
+    report = (run_dir / "evaluation" / "evaluation.md").read_text()
+    assert "untrained" in report and "LAM1" in report and "retrieval" in report
+    for name in ("evaluation/examples.md", "evaluation/evaluation.png", "model/config.json", "loss.png", "plans/card.md"):
+        assert (run_dir / name).stat().st_size > 0, name
+    before = (run_dir / "metrics.jsonl").read_bytes()
+    assert main([*overrides, "run_dir=runs/quick"]) == 0  # again: nothing is collected or trained twice
+    assert (run_dir / "metrics.jsonl").read_bytes() == before
+
+
+def test_collect_then_evaluate_by_their_recipes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [row | {"page": f"page {i}", "task": f"Insert row {i} into the table"} for i, row in enumerate(plan_rows(80))]
+    own = write_rows(tmp_path / "own.jsonl", rows)
+    assert main(["+recipe=collect_plans", "collect.packages=[]", f"collect.own={own}", "run_dir=runs/collect"]) == 0
+    assert (tmp_path / "collected/plans/examples.md").exists()
+    overrides = ["+recipe=evaluate_plans", "model=tiny", "evaluate.limit=2", "evaluate.max_new_tokens=4"]
+    missing = [*overrides, "run_dir=runs/evaluate"]
+    assert main(missing) == 2  # LAM1's folder is not there, and is named before anything is generated
+    assert main([*missing, "~evaluate.models.LAM1"]) == 0
+    assert "untrained" in (tmp_path / "runs/evaluate/evaluation/evaluation.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python -m lam_train")])
+def test_readme_command_runs(line, tmp_path):
+    (tmp_path / "my_plans.jsonl").write_text("".join(blocks("json")))
+    done = subprocess.run(
+        [sys.executable, *shlex.split(line)[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_readme_has_no_other_command_than_the_tested_and_the_two_of_make():
+    others = [line for line in COMMANDS if not line.startswith("python -m lam_train")]
+    assert others == ["make quickstart", "make test"]
+    for line in others:
+        dry = subprocess.run([*line.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+        assert dry.returncode == 0 and ("lam_train +recipe=quickstart" in dry.stdout) == (line == "make quickstart")
+
+
+def test_readme_launch_lines_are_marked_and_compose():
+    lines = re.findall(r"^\| (.*?) \| `(.*?)` \|$", README[README.index("## Where it runs") :], flags=re.MULTILINE)
+    assert len(lines) == 3
+    for where, line in lines:
+        assert "needs" in where and "GPU" in where
+        overrides = [part for part in shlex.split(line) if "=" in part and not part.startswith("--")]
+        assert compose_recipe(overrides).engine.zero_stage == 3
+        script = [part for part in shlex.split(line) if part.endswith(".sbatch")]
+        assert all((ROOT / part).exists() for part in script)
+
+
+def test_readme_lists_every_recipe_and_its_links_exist():
+    table = README[README.index("## Recipes") : README.index("A recipe is a short YAML")]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == set(recipe_files())
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_settings_page_is_what_the_classes_say():
+    done = subprocess.run(
+        [sys.executable, "-c", "import runpy; print(runpy.run_path('docs/make_settings.py')['page'](), end='')"],
+        cwd=ROOT, capture_output=True, text=True,
+    )
+    expected = (ROOT / "docs" / "settings.md").read_text()
+    assert done.stdout == expected, "run: python docs/make_settings.py"
+
+
+def test_a_wheel_runs_a_recipe_from_any_directory(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    wheel = next(tmp_path.glob("*.whl"))
+    site = tmp_path / "site"
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)], check=True, capture_output=True)
+    where = tmp_path / "elsewhere"
+    where.mkdir()
+    env = {**os.environ, "PYTHONPATH": str(site)}
+    found = subprocess.run(
+        [sys.executable, "-c", "import lam_train; print(lam_train.__file__)"], cwd=where, env=env, capture_output=True, text=True
+    )
+    assert found.stdout.strip().startswith(str(site))
+    line = [sys.executable, "-m", "lam_train", "+recipe=phase1", "model=tiny", "trainer.max_steps=2", "batching.workers=0"]
+    done = subprocess.run(line, cwd=where, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    run_dir = next((where / "runs" / "phase1").iterdir())
+    assert [row["step"] for row in metrics(run_dir)] == [1, 2] and metrics(run_dir, "validation")

@@ -1,0 +1,188 @@
+"""A guard for each way in which training goes wrong silently. Each test fails when its guard is taken out."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lam_train.batching.layout import BatchingSettings
+from lam_train.batching.loader import Loader
+from lam_train.errors import Fault
+from lam_train.language.conversation import Language
+from lam_train.language.data import read_samples
+from lam_train.language.sample import Samples
+from lam_train.model.load import ModelSettings, load_model, load_tokenizer
+from lam_train.model.trainable import TrainableModel
+from lam_train.objectives.imitation import imitation_loss
+from lam_train.train.checkpoint import Checkpoints, CheckpointSettings, newest_checkpoint
+from lam_train.train.distributed import LaunchSettings, join_world, leave_world
+from lam_train.train.engine import EngineSettings, adam_of, deepspeed_config
+from lam_train.train.metrics import MetricsFile
+from lam_train.train.trackers import NoTracker
+from lam_train.train.trainer import Trainer, TrainerSettings
+
+STAGES = [0, 1, 2, 3]
+
+
+@pytest.fixture
+def world():
+    yield join_world(LaunchSettings(threads=1))
+    leave_world()
+
+
+@pytest.fixture
+def make_trainer(world, plans, tmp_path):
+    """A trainer on the tiny model, with whatever is to be changed about it."""
+
+    def make(stage=0, dtype="fp32", objective=imitation_loss, every=1, steps=4, causal=None, lr=1e-3):
+        language = Language(load_tokenizer(ModelSettings(source="tiny")))
+        samples = Samples(read_samples(f"{plans}/train.jsonl", language, "refuse", "data.train")[0])
+        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
+        causal = causal or load_model(ModelSettings(source="tiny"), dtypes[dtype])
+        return Trainer(
+            TrainableModel(causal),
+            objective,
+            Loader(samples, BatchingSettings(workers=0), batch_size=8, steps=steps, seed=0),
+            None,
+            settings=TrainerSettings(lr=lr, schedule="constant", warmup_steps=0, batch_size=8),
+            engine_settings=EngineSettings(zero_stage=stage, dtype=dtype),
+            checkpoints=Checkpoints(tmp_path / "checkpoints", CheckpointSettings(every_steps=every), world),
+            metrics=MetricsFile(tmp_path / "metrics.jsonl"),
+            tracker=NoTracker(),
+            world=world,
+        )
+
+    return make
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    from lam_train.train.export import live_weights
+
+    return {name: tensor.clone() for name, tensor in live_weights(trainer.engine)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_gradient_that_is_not_finite_stops_before_the_update(make_trainer, tmp_path, stage):
+    trainer = make_trainer(stage)
+    batches = iter(trainer.loader)
+    trainer._record(trainer._train_step(next(batches)))
+    trainer._after_step()
+    before = weights(trainer)
+    trainer.engine.module.causal.lm_head.register_full_backward_hook(
+        lambda module, grad_in, grad_out: tuple(g * float("inf") for g in grad_in)
+    )
+    batch = next(batches)
+    with pytest.raises(Fault) as fault:
+        trainer._train_step(batch)
+    assert "gradient is not finite" in str(fault.value) and "checkpoint of step 1" in str(fault.value)
+    assert all(sample in str(fault.value) for sample in batch.samples)
+    after = weights(trainer)
+    assert before and all(torch.equal(before[name], after[name]) for name in before)
+    assert newest_checkpoint(tmp_path / "checkpoints").step == 1
+
+
+@pytest.mark.parametrize("stage", [0, 2])
+def test_a_loss_that_is_not_finite_names_its_samples(make_trainer, stage):
+    trainer = make_trainer(stage)
+    batch = next(iter(trainer.loader))
+    guilty = batch.samples[3]
+    samples = trainer.loader.plan.samples
+    start = samples.offsets[samples.ids.index(guilty)]
+    at = int(samples.offsets[samples.ids.index(guilty) + 1]) - 1
+    assert samples._weights[at] and at > start
+    samples._weights[at] = float("inf")
+    before = weights(trainer)
+    poisoned = trainer.loader.dataset[0]
+    object.__setattr__(poisoned, "weight", batch.weight)
+    trainer.loader.next_step = 0
+    with pytest.raises(Fault) as fault:
+        # The weights do not add up to the plan's any more; that check has a test of its own.
+        trainer._stop_if_not_finite(poisoned, *_forward(trainer, poisoned))
+    assert f"samples: {guilty}." in str(fault.value)
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(trainer).items())
+
+
+def _forward(trainer, batch):
+    kept = [(pack, trainer.engine(pack).detach()) for pack in batch.packs]
+    loss = sum(float(imitation_loss(logprobs, pack.weights)) for pack, logprobs in kept)
+    return loss, 0.0, kept
+
+
+def test_ranks_that_disagree_with_the_plan_are_noticed(make_trainer):
+    """The loss is divided by the plan's global weight; a rank that holds other targets would scale it silently."""
+    trainer = make_trainer()
+    batch = next(iter(trainer.loader))
+    object.__setattr__(batch, "weight", batch.weight * 2)
+    with pytest.raises(Fault, match="the plan says"):
+        trainer._train_step(batch)
+
+
+@pytest.mark.parametrize(("stage", "kind"), [(1, "DeepSpeedZeroOptimizer"), (3, "DeepSpeedZeroOptimizer_Stage3")])
+def test_the_engine_is_deepspeed_on_a_cpu(make_trainer, stage, kind):
+    """accelerate's plugin would silently be DistributedDataParallel here."""
+    trainer = make_trainer(stage)
+    assert type(trainer.engine).__name__ == "DeepSpeedEngine"
+    assert type(trainer.engine.optimizer).__name__ == kind
+    assert trainer.engine.zero_optimization_stage() == stage
+
+
+@pytest.mark.parametrize("clipping", [0.0, 0.7])
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_clipping_is_always_written(stage, dtype, clipping):
+    """DeepSpeed clips at 1.0 where the key is left out."""
+    config = deepspeed_config(EngineSettings(zero_stage=stage, dtype=dtype), clipping)
+    ours = stage == 0 and dtype == "fp32"  # clipped by train/gradients.py
+    assert config["gradient_clipping"] == (0.0 if ours else clipping)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_bf16_starts_adam_at_step_zero_and_keeps_tiny_updates(make_trainer, stage):
+    """DeepSpeed's own stage 0 with bf16 starts Adam's count at 1; weights in bf16 alone would round updates away."""
+    trainer = make_trainer(stage, dtype="bf16", lr=1e-6, steps=3)
+    start = weights(trainer)
+    for done, batch in enumerate(trainer.loader, start=1):
+        trainer._train_step(batch)
+        steps = {int(state["step"]) for state in adam_of(trainer.engine).state.values()}
+        assert steps == {done}
+    moved = weights(trainer)
+    name = "causal.model.norm.weight"  # ones: bf16 cannot hold 1 + 3e-6
+    assert moved[name].dtype == torch.float32
+    change = (moved[name] - start[name]).abs()
+    assert 0 < change.max() < 1e-5
+    assert torch.equal(moved[name].bfloat16(), start[name].bfloat16())
+
+
+def test_padding_is_masked_by_length_so_the_stop_token_is_learned():
+    """SmolLM2 has pad = eos = <|im_end|>: a mask by id would lose the stop token. The tiny tokenizer has the same trap."""
+    tokenizer = load_tokenizer(ModelSettings(source="tiny"))
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id
+    language = Language(tokenizer)
+    sample = language.sample([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "x")
+    assert sample.weights[-1] == 1 and sample.tokens[-1] == language.end_of_turn_id == tokenizer.pad_token_id
+
+
+def test_generated_text_of_a_model_trained_here_may_use_the_cache_again():
+    """The cache is off while training (transformers loses isolation with it) and on in what is exported."""
+    causal = load_model(ModelSettings(source="tiny"))
+    assert causal.config.use_cache is False
+
+
+def test_loading_a_model_does_not_move_the_random_state():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    load_model(ModelSettings(source="tiny"))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_no_epoch_is_silent_about_a_step_without_targets(plans):
+    from lam_train.errors import UserError
+    from lam_train.phases.imitation import _fitting
+
+    language = Language(load_tokenizer(ModelSettings(source="tiny")))
+    samples = Samples(read_samples(f"{plans}/train.jsonl", language, "refuse", "data.train")[0])
+    samples._weights[samples.offsets[5] : samples.offsets[6]] = 0
+    recipe = SimpleNamespace(batching=BatchingSettings())
+    with pytest.raises(UserError, match=samples.ids[5]):
+        _fitting(samples, recipe, "training samples", {})
