@@ -27,7 +27,11 @@ def _short(value) -> str:
 
 def page() -> str:
     """The page: a table a section."""
-    lines = ["# Settings", "", "Every key of a recipe, with the default of its class; a recipe or group may set another."]
+    lines = [
+        "# Settings",
+        "",
+        "Every key of a recipe, with its class's default; a recipe or group may set another.",
+    ]
     section = None
     for key, default, what in rows(Recipe):
         head = key.split(".")[0] if "." in key else "recipe"

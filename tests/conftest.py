@@ -14,7 +14,24 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent.parent
-WORDS = "open close menu click insert table row column press button style font bold page header footer".split()
+WORDS = [
+    "open",
+    "close",
+    "menu",
+    "click",
+    "insert",
+    "table",
+    "row",
+    "column",
+    "press",
+    "button",
+    "style",
+    "font",
+    "bold",
+    "page",
+    "header",
+    "footer",
+]
 
 
 def plan_rows(count: int, seed: int = 0) -> list[dict]:

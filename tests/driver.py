@@ -1,4 +1,4 @@
-"""Runs several trainings one after the other in one world of real DeepSpeed processes: CASES.json, name -> overrides."""
+"""Runs several trainings in one world of real DeepSpeed processes: driver.py CASES.json, name -> overrides."""
 
 import json
 import sys

@@ -5,6 +5,7 @@ every rank computes the same plan alone: equal numbers of steps and micro-batche
 and a run goes on at any step by asking for it.
 """
 
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ class StepBatch:
     samples: tuple[str, ...]  # ids of the whole step, over all ranks, in the order they were drawn
     physical_tokens: int  # over all ranks
     logical_tokens: int
+    repeated_tokens: int  # of the physical ones: prefixes that run again because a tree was split
     supervised_tokens: int
     weight: float  # the sum of all target weights, over all ranks
 
@@ -71,16 +73,29 @@ class Steps(torch.utils.data.Dataset):
         samples, chosen = self.plan.samples, self.plan.step_samples(step)
         layout = lay_out([samples.tokens(i) for i in chosen], self.settings, self.ranks)
         weights = [samples.weights(i) for i in chosen]
+        physical = sum(run.size for rows in layout.rows for row in rows for run in row)
+        logical = int(samples.lengths[chosen].sum())
         return StepBatch(
             step=step,
             epoch=(step + 1) / self.plan.steps_per_epoch,
             packs=build_packs(samples, chosen, layout, self.rank),
             samples=tuple(samples.ids[i] for i in chosen),
-            physical_tokens=sum(run.size for rows in layout.rows for row in rows for run in row),
-            logical_tokens=int(samples.lengths[chosen].sum()),
+            physical_tokens=physical,
+            logical_tokens=logical,
+            repeated_tokens=physical - (logical - int(layout.shared.sum())),
             supervised_tokens=int(sum((w != 0).sum() for w in weights)),
             weight=float(sum(w.sum(dtype=np.float64) for w in weights)),
         )
+
+
+class _Pickled(torch.utils.data.Dataset):
+    """The steps as bytes: a worker that hands tensors over keeps a file open for each, and a step may have hundreds."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+
+    def __getitem__(self, step: int) -> bytes:
+        return pickle.dumps(self.steps[step])
 
 
 class Loader:
@@ -137,7 +152,7 @@ class Loader:
     def __iter__(self) -> Iterator[StepBatch]:
         workers = self.settings.workers
         batches = torch.utils.data.DataLoader(
-            self.dataset,
+            _Pickled(self.dataset),
             batch_size=None,
             sampler=range(self.next_step, self.steps),
             num_workers=workers,
@@ -145,6 +160,7 @@ class Loader:
             # The loader draws nothing: a generator of its own keeps the run's random state untouched.
             generator=torch.Generator(),
         )
-        for batch in batches:
+        for pickled in batches:
+            batch: StepBatch = pickle.loads(pickled)
             self.next_step = batch.step + 1
             yield batch

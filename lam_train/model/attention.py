@@ -26,6 +26,7 @@ def attention_inputs(pack: Pack, config) -> dict:
     An explicit four-dimensional mask, always: with none, or with an all-ones one, or with `use_cache=True`,
     transformers lets the samples of a row attend to each other without a warning.
     """
+
     def mask(window: int | None) -> torch.Tensor:
         return tree_mask(pack.subtree_end, pack.positions, window)[None, None]
 

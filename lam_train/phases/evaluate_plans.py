@@ -6,8 +6,8 @@ import torch
 
 from lam_train.errors import UserError
 from lam_train.evaluate.generate import model_planner
-from lam_train.evaluate.plans import EvaluateSettings, PlanReport, evaluate_plans
 from lam_train.evaluate.planner import Planner, retrieval_planner
+from lam_train.evaluate.plans import EvaluateSettings, PlanReport, evaluate_plans
 from lam_train.evaluate.tasks import choose_tasks, held_out_tasks, tasks_in_training
 from lam_train.language.conversation import Language
 from lam_train.language.data import resolve_data

@@ -27,7 +27,13 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
     target = Path(recipe.export.output).expanduser() if recipe.export.output else run_dir / "model"
     data = {"optimizer steps": checkpoint.step, "samples (fingerprint)": checkpoint.state["loader"]["samples"]}
     title = f"{base_name(model)}, trained with lam_train"
-    export(causal, model, target, export_dtype(recipe.export, dtype), model_card(title, base_name(model), data, (trained or recipe).yaml()))
+    export(
+        causal,
+        model,
+        target,
+        export_dtype(recipe.export, dtype),
+        model_card(title, base_name(model), data, (trained or recipe).yaml()),
+    )
 
 
 def trained_recipe(checkpoint: Path) -> Recipe | None:

@@ -17,7 +17,7 @@ from lam_train.model.trainable import TrainableModel, add_lora
 from lam_train.objectives.imitation import imitation_loss
 from lam_train.recipe import Recipe
 from lam_train.train.checkpoint import Checkpoint, Checkpoints, find_checkpoint, newest_checkpoint
-from lam_train.train.distributed import World
+from lam_train.train.distributed import World, from_leader
 from lam_train.train.engine import DTYPES
 from lam_train.train.export import base_name, export, export_dtype, filled_model, live_weights, model_card
 from lam_train.train.metrics import MetricsFile
@@ -40,6 +40,7 @@ class Prepared:
 def prepare(recipe: Recipe, language: Language) -> Prepared:
     """Reads and tokenizes the data of a recipe; raises UserError for bad lines, no samples or overlong ones."""
     data = recipe.data
+    log.info("reading and tokenizing %s", data.train)
     train, bad = read_samples(data.train, language, data.on_bad_record, "data.train")
     counts = {"training samples read": len(train), "bad lines skipped": bad.count}
     for reason in bad.reasons:
@@ -68,7 +69,9 @@ def _fitting(samples: Samples, recipe: Recipe, what: str, counts: dict[str, int]
             "batching.max_tokens, or leave them out with batching.overlong=drop"
         )
     if len(long):
-        log.warning("%d of %d %s are longer than %d tokens and dropped: %s", len(long), len(samples), what, limit, named)
+        log.warning(
+            "%d of %d %s are longer than %d tokens and dropped: %s", len(long), len(samples), what, limit, named
+        )
         samples = samples.without(long)
     counts[what] = len(samples)
     counts[f"{what} dropped as overlong"] = len(long)
@@ -115,7 +118,7 @@ def train(recipe: Recipe, run_dir: RunDirectory, world: World, title: str) -> Pa
     """Trains on the recipe's data and returns the exported model's folder (None where export.at_end is false)."""
     tokenizer = load_tokenizer(recipe.model)
     prepared = prepare(recipe, Language(tokenizer))
-    checkpoint = find_resume(recipe, run_dir)
+    checkpoint = from_leader(find_resume(recipe, run_dir) if world.leads else None)
     steps = total_steps(recipe, len(prepared.train))
     if world.leads:
         log.info("run directory %s", run_dir.path)

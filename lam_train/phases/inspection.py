@@ -53,7 +53,9 @@ def _print_tree(console: Console, recipe: Recipe, loader: Loader, language: Lang
     samples, chosen = loader.plan.samples, loader.plan.step_samples(0)
     layout = lay_out([samples.tokens(i) for i in chosen], recipe.batching, loader.dataset.ranks)
     row: list[Run] = layout.rows[0][0]
-    console.rule(f"first row: {sum(run.size for run in row)} of {recipe.batching.max_tokens} tokens, {len(row)} tree(s)")
+    console.rule(
+        f"first row: {sum(run.size for run in row)} of {recipe.batching.max_tokens} tokens, {len(row)} tree(s)"
+    )
     for run in row:
         open_branches: list[int] = []  # depths at which the branches above the current sample begin
         for place in range(run.first, run.last):
@@ -98,6 +100,8 @@ def _print_numbers(console: Console, recipe: Recipe, loader: Loader, counts: dic
     for what, number in (("logical", logical), ("physical", physical), ("supervised", supervised)):
         console.print(f"tokens, {what}: {math.ceil(number * scale):,}")
     console.print(f"tree ratio (logical / physical): {logical / physical:.2f}")
+    repeated = sum(b.repeated_tokens for b in batches)
+    console.print(f"repeated because trees were split: {repeated / physical:.1%} of the physical tokens")
     console.print(f"fill of the rows (best-fit decreasing): {physical / (rows * recipe.batching.max_tokens):.0%}")
     console.print(f"longest sample: {loader.plan.samples.lengths.max():,} tokens; longest row: {longest:,}")
     for name, gib in memory.items():

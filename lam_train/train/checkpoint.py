@@ -8,8 +8,8 @@
         rng-00000.pt                 random states of rank 0, …
         state.json                   steps, the loader's cursor, which file holds which tensor, versions
 
-A checkpoint is written under a name that ends in `.incomplete`, flushed to the disk, and renamed: a process killed at any
-moment leaves the last complete one as it was.
+A checkpoint is written under a name that ends in `.incomplete`, flushed to the disk, and renamed: a process killed at
+any moment leaves the last complete one as it was.
 """
 
 import json
@@ -75,11 +75,23 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(folder, state)
 
 
+def complete_folders(folder: Path) -> list[Path]:
+    """The checkpoints under `folder` that have their final name, the newest last.
+
+    The one that `latest` names is the newest. Later steps than its own were left behind by a run that went back to
+    an earlier checkpoint: they count as the oldest.
+    """
+    found = sorted(f for f in folder.glob("step-*") if not f.name.endswith(INCOMPLETE))
+    pointer = folder / "latest"
+    latest = pointer.read_text(encoding="utf-8").strip() if pointer.exists() else ""
+    if folder / latest not in found:
+        return found
+    return [f for f in found if f.name > latest] + [f for f in found if f.name <= latest]
+
+
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest complete checkpoint under `folder` (a run's `checkpoints/`), or None."""
-    for candidate in sorted(folder.glob("step-*"), reverse=True):
-        if candidate.name.endswith(INCOMPLETE):
-            continue
+    for candidate in reversed(complete_folders(folder)):
         try:
             return open_checkpoint(candidate)
         except UserError:
@@ -195,9 +207,8 @@ class Checkpoints:
     def _prune(self) -> None:
         if not self.world.leads:
             return
-        complete = [f for f in sorted(self.folder.glob("step-*")) if not f.name.endswith(INCOMPLETE)]
         best = self.best_name() if self.settings.keep_best else None
-        for folder in complete[: -self.settings.keep_last]:
+        for folder in complete_folders(self.folder)[: -self.settings.keep_last]:
             if folder.name != best:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -219,7 +230,9 @@ class Checkpoints:
         for name, parameter in trained_parameters(engine):
             saved = checkpoint.state["shapes"][name]
             if list(full_shape(parameter)) != saved:
-                raise UserError(f"{checkpoint.folder}: {name} has shape {saved}, the model's has {[*full_shape(parameter)]}")
+                raise UserError(
+                    f"{checkpoint.folder}: {name} has shape {saved}, the model's has {[*full_shape(parameter)]}"
+                )
         write_state(engine, checkpoint.read_tensor, checkpoint.state["adam_steps"])
         rng = checkpoint.folder / f"rng-{self.world.rank:05d}.pt"
         if rng.exists():

@@ -73,7 +73,7 @@ def must_relaunch(settings: LaunchSettings) -> bool:
 
 
 def relaunch(settings: LaunchSettings, arguments: list[str]) -> int:
-    """Runs `python -m lam_train arguments` in several processes by torch's elastic launcher; returns the exit status."""
+    """Runs `python -m lam_train arguments` in several processes by torch's elastic launcher: the exit status."""
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 

@@ -78,10 +78,7 @@ def build_engine(model: torch.nn.Module, settings: EngineSettings, *, lr: float,
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise UserError("no parameter of the model is trainable; is model.lora.target_modules right?")
-    offloaded = settings.offload == "cpu"
-    optimizer = torch.optim.AdamW(
-        trained, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True if not offloaded else None
-    )
+    optimizer = torch.optim.AdamW(trained, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
     engine, *_ = deepspeed.initialize(
         model=model,
         optimizer=optimizer,

@@ -64,7 +64,9 @@ def export(causal: torch.nn.Module, model: ModelSettings, target: Path, dtype: t
     """
     causal.config.use_cache = True  # it is for generating now
     causal.config.dtype = dtype
-    state = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in causal.state_dict().items()}
+    state = {
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in causal.state_dict().items()
+    }
     partial = target.with_name(target.name + ".incomplete")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -92,7 +94,7 @@ def verify(folder: Path, state: dict[str, torch.Tensor], tied: set[str]) -> int:
     seen = set()
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():
+            for name in tensors.keys():  # noqa: SIM118 (not a dict)
                 expected = state.get(name)
                 if expected is None or not torch.equal(tensors.get_tensor(name), expected):
                     raise Fault(f"{file}: {name} differs from the trained model; do not use this folder")

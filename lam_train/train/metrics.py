@@ -16,6 +16,7 @@ METRICS = {
     "grad_norm": "L2 norm of the whole gradient before clipping",
     "tokens_physical": "tokens that went through the model in the step, over all ranks; a shared prefix once",
     "tokens_logical": "tokens that a trainer without sharing would have processed",
+    "tokens_repeated": "of the physical ones: prefixes that ran again because a tree was split over rows or ranks",
     "tokens_supervised": "target tokens",
     "tokens_per_second_physical": "tokens/s",
     "tokens_per_second_logical": "tokens/s",

@@ -183,6 +183,7 @@ class Trainer:
             "tokens_physical": physical,
             "tokens_logical": logical,
             "tokens_supervised": supervised,
+            "tokens_repeated": batch.repeated_tokens,
             "seconds": seconds,
             "tokens_per_second_physical": physical / seconds,
             "tokens_per_second_logical": logical / seconds,

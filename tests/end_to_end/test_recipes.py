@@ -49,7 +49,13 @@ def test_quickstart_goes_from_documentation_to_a_comparison(tmp_path, monkeypatc
     run_dir = tmp_path / "runs" / "quick"
     report = (run_dir / "evaluation" / "evaluation.md").read_text()
     assert "untrained" in report and "LAM1" in report and "retrieval" in report
-    for name in ("evaluation/examples.md", "evaluation/evaluation.png", "model/config.json", "loss.png", "plans/card.md"):
+    for name in (
+        "evaluation/examples.md",
+        "evaluation/evaluation.png",
+        "model/config.json",
+        "loss.png",
+        "plans/card.md",
+    ):
         assert (run_dir / name).stat().st_size > 0, name
     before = (run_dir / "metrics.jsonl").read_bytes()
     assert main([*overrides, "run_dir=runs/quick"]) == 0  # again: nothing is collected or trained twice
@@ -58,7 +64,9 @@ def test_quickstart_goes_from_documentation_to_a_comparison(tmp_path, monkeypatc
 
 def test_collect_then_evaluate_by_their_recipes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rows = [row | {"page": f"page {i}", "task": f"Insert row {i} into the table"} for i, row in enumerate(plan_rows(80))]
+    rows = [
+        row | {"page": f"page {i}", "task": f"Insert row {i} into the table"} for i, row in enumerate(plan_rows(80))
+    ]
     own = write_rows(tmp_path / "own.jsonl", rows)
     assert main(["+recipe=collect_plans", "collect.packages=[]", f"collect.own={own}", "run_dir=runs/collect"]) == 0
     assert (tmp_path / "collected/plans/examples.md").exists()
@@ -114,7 +122,9 @@ def test_readme_lists_every_recipe_and_its_links_exist():
 def test_settings_page_is_what_the_classes_say():
     done = subprocess.run(
         [sys.executable, "-c", "import runpy; print(runpy.run_path('docs/make_settings.py')['page'](), end='')"],
-        cwd=ROOT, capture_output=True, text=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     expected = (ROOT / "docs" / "settings.md").read_text()
     assert done.stdout == expected, "run: python docs/make_settings.py"
@@ -126,15 +136,29 @@ def test_a_wheel_runs_a_recipe_from_any_directory(tmp_path):
     subprocess.run(build, check=True, capture_output=True)
     wheel = next(tmp_path.glob("*.whl"))
     site = tmp_path / "site"
-    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)], check=True, capture_output=True)
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)], check=True, capture_output=True
+    )
     where = tmp_path / "elsewhere"
     where.mkdir()
     env = {**os.environ, "PYTHONPATH": str(site)}
     found = subprocess.run(
-        [sys.executable, "-c", "import lam_train; print(lam_train.__file__)"], cwd=where, env=env, capture_output=True, text=True
+        [sys.executable, "-c", "import lam_train; print(lam_train.__file__)"],
+        cwd=where,
+        env=env,
+        capture_output=True,
+        text=True,
     )
     assert found.stdout.strip().startswith(str(site))
-    line = [sys.executable, "-m", "lam_train", "+recipe=phase1", "model=tiny", "trainer.max_steps=2", "batching.workers=0"]
+    line = [
+        sys.executable,
+        "-m",
+        "lam_train",
+        "+recipe=phase1",
+        "model=tiny",
+        "trainer.max_steps=2",
+        "batching.workers=0",
+    ]
     done = subprocess.run(line, cwd=where, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     run_dir = next((where / "runs" / "phase1").iterdir())

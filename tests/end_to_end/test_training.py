@@ -18,7 +18,7 @@ SHORT = ["trainer.max_steps=2", "trainer.batch_size=8", "export.at_end=true"]
 
 @pytest.fixture(scope="module")
 def trained(plans, tmp_path_factory) -> Path:
-    """A short training with validation, a checkpoint after each step, and the export; through main, as a notebook does."""
+    """A short training with validation, checkpoints and the export; through main, as a notebook does."""
     run_dir = tmp_path_factory.mktemp("trained") / "run"
     overrides = [*base_overrides(plans), *SHORT, f"run_dir={run_dir}", "checkpoint.every_steps=1"]
     assert main([*overrides, f"data.validation={plans}/validation.jsonl", "tracker=tensorboard"]) == 0
@@ -70,7 +70,10 @@ def test_validation_rows_have_another_kind_and_the_best_is_pointed_at(trained):
 
 def test_export_recipe_gives_the_same_folder_as_the_training(trained, tmp_path):
     output = tmp_path / "model"
-    assert main(["+recipe=export", f"export.checkpoint={trained}", f"export.output={output}", f"run_dir={tmp_path}/run"]) == 0
+    assert (
+        main(["+recipe=export", f"export.checkpoint={trained}", f"export.output={output}", f"run_dir={tmp_path}/run"])
+        == 0
+    )
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (output, trained / "model"))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
@@ -187,7 +190,9 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(plans, tmp_path, whe
 def test_wandb_works_offline_and_keeps_one_run_over_resumes(plans, tmp_path):
     overrides = [*base_overrides(plans), f"run_dir={tmp_path}/run", "tracker=wandb", "trainer.batch_size=8"]
     for steps in (1, 2):
-        done = run_command(*overrides, f"trainer.max_steps={steps}", "trainer.schedule=constant", "checkpoint.every_steps=1")
+        done = run_command(
+            *overrides, f"trainer.max_steps={steps}", "trainer.schedule=constant", "checkpoint.every_steps=1"
+        )
         assert done.returncode == 0, done.stderr[-2000:]
     runs = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
     identity = (tmp_path / "run" / "wandb-run-id").read_text().strip()
@@ -201,7 +206,14 @@ def test_inspect_shows_targets_tree_and_counts_and_loads_no_weights(plans, tmp_p
     targets = [part.split("⟧")[0] for part in said.split("⟦")[1:] if not part.startswith("target")]
     answers = {"\n".join(f"{n}. {step}" for n, step in enumerate(r["plan"], start=1)) for r in plan_rows(40)}
     assert len(targets) == 2 and all(t.removesuffix("<|im_end|>") in answers and t not in answers for t in targets)
-    for words in ("tree ratio", "fill of the rows", "optimizer steps: 15", "supervised", "memory of a rank", "first row"):
+    for words in (
+        "tree ratio",
+        "fill of the rows",
+        "optimizer steps: 15",
+        "supervised",
+        "memory of a rank",
+        "first row",
+    ):
         assert words in said
     assert not (tmp_path / "run").exists()
 

@@ -154,7 +154,7 @@ def test_bf16_starts_adam_at_step_zero_and_keeps_tiny_updates(make_trainer, stag
 
 
 def test_padding_is_masked_by_length_so_the_stop_token_is_learned():
-    """SmolLM2 has pad = eos = <|im_end|>: a mask by id would lose the stop token. The tiny tokenizer has the same trap."""
+    """SmolLM2 has pad = eos = <|im_end|>: a mask by id would lose the stop token. So has the tiny tokenizer."""
     tokenizer = load_tokenizer(ModelSettings(source="tiny"))
     assert tokenizer.pad_token_id == tokenizer.eos_token_id
     language = Language(tokenizer)

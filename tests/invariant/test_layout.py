@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from lam_train.batching.layout import BatchingSettings
+from lam_train.batching.loader import Loader
 from lam_train.language.conversation import Language
 from lam_train.language.data import read_samples
 from lam_train.language.sample import Samples
-from lam_train.batching.layout import BatchingSettings
-from lam_train.batching.loader import Loader
 from lam_train.model.load import ModelSettings, load_model, load_tokenizer
 from lam_train.model.trainable import TrainableModel
 from lam_train.objectives.imitation import imitation_loss

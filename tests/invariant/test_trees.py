@@ -136,7 +136,9 @@ def test_first_token_of_every_branch_is_learned():
 def test_the_head_runs_on_source_positions_only():
     model, seen = tiny(), []
     model.causal.lm_head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-2]))
-    pack = Loader(samples_of("one level"), BatchingSettings(workers=0), batch_size=6, steps=1, seed=0).dataset[0].packs[0]
+    pack = (
+        Loader(samples_of("one level"), BatchingSettings(workers=0), batch_size=6, steps=1, seed=0).dataset[0].packs[0]
+    )
     model(pack)
     assert seen == [len(pack.sources)] and seen[0] < len(pack.tokens)
 

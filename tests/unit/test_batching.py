@@ -1,6 +1,6 @@
 """Rows, runs and steps: what the batcher promises."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -135,9 +135,9 @@ def test_group_by_task_brings_a_task_into_neighbouring_steps():
     samples = random_samples(56)
     order = EpochPlan(samples, 8, 0, "task").order(0)
     tasks = [samples.tasks[i] for i in order]
-    assert sum(a != b for a, b in zip(tasks, tasks[1:], strict=False)) == 6
+    assert sum(a != b for a, b in pairwise(tasks)) == 6
     free = [samples.tasks[i] for i in EpochPlan(samples, 8, 0).order(0)]
-    assert sum(a != b for a, b in zip(free, free[1:], strict=False)) > 20
+    assert sum(a != b for a, b in pairwise(free)) > 20
 
 
 def test_the_order_depends_on_seed_and_epoch_alone():
@@ -145,3 +145,26 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     orders = {(s, e): tuple(EpochPlan(samples, 8, s).order(e)) for s in (0, 1) for e in (0, 1)}
     assert len(set(orders.values())) == 4
     assert tuple(EpochPlan(samples, 5, 0).order(1)) == orders[0, 1]
+
+
+def test_the_loss_in_sharing_of_split_trees_is_reported():
+    samples = random_samples(16)
+    whole = Loader(samples, BatchingSettings(workers=0), batch_size=16, steps=1, seed=0).dataset[0]
+    split = Loader(samples, BatchingSettings(max_tokens=25, workers=0), batch_size=16, steps=1, seed=0).dataset[0]
+    assert whole.repeated_tokens == 0 < split.repeated_tokens
+    assert split.repeated_tokens == split.physical_tokens - whole.physical_tokens
+
+
+def test_a_step_of_many_rows_needs_few_open_files():
+    """Workers that hand tensors over keep a file open for each; the usual limit is 1,024."""
+    import os
+    import resource
+
+    samples = random_samples(64)
+    loader = Loader(samples, BatchingSettings(micro_batch_size=1, workers=1), batch_size=64, steps=6, seed=0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 100, hard))
+    try:
+        assert [len(batch.packs) for batch in loader] == [64] * 6
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,5 +1,6 @@
 """The learning rate of every step."""
 
+import itertools
 import math
 
 import pytest
@@ -12,7 +13,7 @@ def test_cosine_with_the_papers_two_warm_up_steps():
     assert rates[:3] == pytest.approx([1.0, 2.0, 3.0])
     assert rates[6] == pytest.approx(1.5)
     assert rates[9] == pytest.approx(1.5 * (1 + math.cos(math.pi * 7 / 8)))
-    assert all(a > b for a, b in zip(rates[2:], rates[3:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates))
 
 
 def test_linear_and_constant():
