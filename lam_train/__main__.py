@@ -33,7 +33,8 @@ def help_text(config_dir: Path | None) -> str:
     lines += [f"  {name:{width}}  {description(file)}" for name, file in recipes.items()]
     lines += ["", "groups, e.g. model=tiny engine=zero3:"]
     for group in GROUPS:
-        options = sorted(file.stem for file in (shipped_folder("conf") / group).glob("*.yaml"))
+        folders = [shipped_folder("conf"), *([config_dir] if config_dir else [])]
+        options = sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
         lines.append(f"  {group:{width}}  {', '.join(options)}")
     lines += [
         "",
@@ -61,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
         recipe = compose_recipe(options.overrides, options.config_dir)
         return run(recipe, arguments)
     except (UserError, Fault) as error:
-        logging.getLogger("lam_train").error("%s", error)
+        if not error.told:
+            logging.getLogger("lam_train").error("%s", error)
         return error.exit_status
     except KeyboardInterrupt:
         logging.getLogger("lam_train").error("interrupted; the same command goes on from the last checkpoint")

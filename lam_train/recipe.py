@@ -5,15 +5,15 @@ import types
 import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, Field, ValidationError
 
@@ -42,7 +42,7 @@ class Recipe(Settings):
     """what is run"""
     name: str = ""
     """the recipe's name, set from `+recipe=NAME`"""
-    run_dir: str | None = None
+    run_dir: Annotated[str, Field(min_length=1)] | None = None
     """where the run writes; null: runs/NAME/TIME"""
     resume: str = "auto"
     """`auto`: go on from the newest checkpoint in run_dir, if any; `never`; or a checkpoint's or run's path"""
@@ -80,7 +80,7 @@ def recipe_files(config_dir: Path | None = None) -> dict[str, Path]:
 
 def description(file: Path) -> str:
     """The first line of a recipe, a comment that says what it does."""
-    first = file.read_text(encoding="utf-8").partition("\n")[0]
+    first = file.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
@@ -88,16 +88,16 @@ def known_keys(kind: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str
     """The full path of every setting."""
     for name, field in kind.model_fields.items():
         yield prefix + name
-        nested = _settings_class(field.annotation)
+        nested = settings_class(field.annotation)
         if nested is not None:
             yield from known_keys(nested, f"{prefix}{name}.")
 
 
-def _settings_class(annotation) -> type[BaseModel] | None:
+def settings_class(annotation) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        return next(filter(None, map(_settings_class, typing.get_args(annotation))), None)
+        return next(filter(None, map(settings_class, typing.get_args(annotation))), None)
     return None
 
 
@@ -110,7 +110,7 @@ def _is_open(path: str) -> bool:
         if part not in kind.model_fields:
             return False
         annotation = kind.model_fields[part].annotation
-        kind = _settings_class(annotation)
+        kind = settings_class(annotation)
         if kind is None and typing.get_origin(annotation) is not dict:
             kind = type("Leaf", (BaseModel,), {})
     return False
@@ -133,9 +133,13 @@ def _check_override_keys(overrides: Sequence[str]) -> None:
         try:
             parsed = OverridesParser.create().parse_override(override)
         except HydraException as error:
-            raise UserError(f"{override!r} is not KEY=VALUE: {str(error).splitlines()[0]}") from None
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"{override!r} is not KEY=VALUE: {reason}. A value with letters beyond ASCII, brackets, commas or = "
+                "goes in quotes of its own, e.g. 'data.train=\"/data/Bücher/x.jsonl\"'"
+            ) from None
         key = parsed.key_or_group
-        if key in (*GROUPS, "recipe") or key.startswith("hydra"):
+        if key in (*GROUPS, "recipe") or key.partition(".")[0] == "hydra":
             continue
         if key not in set(known_keys()) and not _is_open(key):
             raise unknown_key(key)
@@ -148,6 +152,8 @@ def _store_recipes(files: dict[str, Path]) -> None:
             content = OmegaConf.load(file)
         except (yaml.YAMLError, OSError) as error:
             raise UserError(f"{file}: {error}") from None
+        if not isinstance(content, DictConfig):
+            raise UserError(f"{file}: a recipe holds KEY: VALUE lines, not a list")
         content = OmegaConf.merge({"name": name}, content)
         store.store(group="recipe", name=name, node=content, package="_global_")
 
@@ -175,6 +181,9 @@ def _checked(values: dict) -> Recipe:
             where.pop()  # pydantic adds the branch of a union to the path
         given = "" if isinstance(first["input"], dict) else f"={first['input']}"
         message = first["msg"].removeprefix("Value error, ")
+        named = ".".join([*where, message.partition("=")[0]])
+        if named in known:  # a check of several settings names the one that is wrong: "offload=cpu needs ..."
+            raise UserError(f"{named.rpartition('.')[0]}.{message}") from None
         raise UserError(f"{'.'.join(where) or 'recipe'}{given}: {message[0].lower()}{message[1:]}") from None
 
 
@@ -192,7 +201,7 @@ def compose_recipe(overrides: Sequence[str], config_dir: Path | None = None) -> 
     overrides = [f"+{o}" if o.startswith("recipe=") else o for o in overrides]
     GlobalHydra.instance().clear()
     _store_recipes(files)
-    search = f"hydra.searchpath=[file://{config_dir.resolve()}]" if config_dir else "hydra.searchpath=[]"
+    search = f"hydra.searchpath=[{_quoted(f'file://{config_dir.resolve()}')}]" if config_dir else "hydra.searchpath=[]"
     try:
         with initialize_config_dir(str(shipped_folder("conf")), version_base="1.3"):
             composed = compose("config", [*map(_upsert, overrides), search])
@@ -210,8 +219,18 @@ def _upsert(override: str) -> str:
     return f"++{override}"
 
 
+def _quoted(value: str) -> str:
+    """`value` as a quoted string of Hydra's grammar."""
+    return "'" + value.replace("'", "\\'") + "'"
+
+
 def _hydra_message(error: Exception) -> str:
-    """Hydra's complaint in one line, e.g. a group's option that does not exist and those that do."""
+    """Hydra's complaint in one line; for a group's option that does not exist, the nearest and those that do."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        near = difflib.get_close_matches(option, error.options, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        return f"{group.lstrip('/')}={option}: no such option. {hint}There are {', '.join(error.options)}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = error.__cause__
     if cause is not None and str(cause) not in lines[0]:

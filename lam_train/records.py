@@ -76,8 +76,10 @@ def json_lines(path: Path) -> Iterator[tuple[int, object | UserError]]:
             if not line.strip():
                 continue
             try:
-                yield number, json.loads(line.decode("utf-8"))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                yield number, json.loads(line.decode("utf-8").rstrip("\r\n"))
+            except json.JSONDecodeError as error:
+                yield number, UserError(f"{path}, line {number}: not JSON: {error.msg} at column {error.colno}")
+            except (ValueError, RecursionError) as error:  # not UTF-8, a number of 5,000 digits, 100,000 brackets
                 yield number, UserError(f"{path}, line {number}: not JSON: {error}")
 
 

@@ -11,4 +11,6 @@ from pydantic import BaseModel, ConfigDict
 class Settings(BaseModel):
     """Typed, immutable, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

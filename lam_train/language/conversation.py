@@ -37,15 +37,24 @@ class Language:
     def __post_init__(self) -> None:
         if getattr(self.tokenizer, "eos_token_id", None) is None:
             raise UserError("the tokenizer has no end-of-sequence token; set eos_token in its tokenizer_config.json")
-        self.template = self.tokenizer.chat_template or PLAIN_TEMPLATE
+        template = self.tokenizer.chat_template
+        self.template = (template.get("default") if isinstance(template, dict) else template) or PLAIN_TEMPLATE
         self._special = sorted(
-            {t.content for t in self.tokenizer.added_tokens_decoder.values() if t.special and t.content.strip()},
+            {
+                token.content
+                for token in self.tokenizer.added_tokens_decoder.values()
+                if token.content.strip() and (token.special or self._marks_turns(token.content))
+            },
             key=len,
             reverse=True,
         )
         self.takes_system = self._probe_system()
         self.bos_id = self._probe_bos()
         self.end_of_turn_id = self._probe_end_of_turn()
+
+    def _marks_turns(self, added: str) -> bool:
+        """Whether the template writes this added token, which the tokenizer does not call special, as a marker."""
+        return added in self.template and not added.isalnum()
 
     def _probe_system(self) -> bool:
         messages = [{"role": "system", "content": "PROBE-S"}, {"role": "user", "content": "PROBE-U"}]
@@ -55,24 +64,22 @@ class Language:
             return False
 
     def _probe_bos(self) -> int | None:
-        """The token that starts a sequence, and nothing else (SmolLM2's bos_token opens every turn: not one)."""
+        """The token that starts a sequence: the tokenizer adds it itself, or the template writes it exactly once.
+
+        SmolLM2's bos_token is none: its tokenizer does not add it, and every turn opens with it. Llama 2's is one
+        although its template repeats it before every user turn.
+        """
         bos = self.tokenizer.bos_token_id
-        if bos is None:
-            return None
+        if bos is None or list(self.tokenizer("x")["input_ids"])[:1] == [bos]:
+            return bos
         turns = [{"role": r, "content": "x"} for r in ("user", "assistant", "user")]
-        in_template = self._encode(self._render(turns, True)).count(bos)
-        if in_template > 1:
-            return None
-        adds = list(self.tokenizer("x")["input_ids"])[:1] == [bos]
-        return bos if in_template or adds else None
+        return bos if self._encode(self._text(turns)).count(bos) == 1 else None
 
     def _probe_end_of_turn(self) -> int:
         messages = [{"role": "user", "content": "PROBE-U"}, {"role": "assistant", "content": "PROBE-A"}]
-        rest = self._render(messages, False).rpartition("PROBE-A")[2]
-        ids = self._encode(rest)
-        if ids and ids[0] in self.tokenizer.all_special_ids:
-            return ids[0]
-        return self.tokenizer.eos_token_id
+        rest = self._text(messages, False).rpartition("PROBE-A")[2]
+        added = self.tokenizer.added_tokens_decoder
+        return next((i for i in self._encode(rest) if i in added), self.tokenizer.eos_token_id)
 
     def _render(self, messages: Messages, generation: bool) -> str:
         return self.tokenizer.apply_chat_template(
@@ -80,12 +87,23 @@ class Language:
         )
 
     def _encode(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+        return self._ids(text, split_special_tokens=False) if text else []
+
+    def _encode_plain(self, text: str) -> list[int]:
+        """Ids of text that spells no special token, whatever it looks like."""
+        return self._ids(text, split_special_tokens=True) if text else []
+
+    def _ids(self, text: str, split_special_tokens: bool) -> list[int]:
+        try:
+            # Always said: a fast tokenizer remembers how it was called last.
+            ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=split_special_tokens)["input_ids"]
+        except TypeError:
+            raise UserError("a text holds half of a surrogate pair (\\ud800 to \\udfff): it is not Unicode") from None
+        return list(ids)
 
     def answer_tokens(self, answer: str) -> list[int]:
         """The answer's ids and the end-of-turn id. Special-token text inside an answer stays text."""
-        ids = self.tokenizer(answer, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        return [*ids, self.end_of_turn_id]
+        return [*self._encode_plain(answer), self.end_of_turn_id]
 
     def neutral(self, text: str) -> str:
         """`text` with special-token spellings broken by a space: data from outside cannot open or close a turn."""
@@ -101,16 +119,19 @@ class Language:
             safe = [merged, *safe[2:]]
         return safe
 
-    def _prompt_text(self, messages: Messages) -> str:
+    def _text(self, messages: Messages, generation: bool = True) -> str:
         try:
-            return self._render(messages, True)
+            return self._render(messages, generation)
         except Exception as error:  # the template's own complaint, e.g. about the order of the roles
-            roles = ", ".join(m["role"] for m in messages)
+            roles = ", ".join(str(m["role"]) for m in messages)
             raise UserError(f"the chat template refuses the roles {roles}: {error}") from None
 
     def prompt_tokens(self, messages: Messages) -> list[int]:
-        """The ids a model is shown before it answers: exactly one BOS where the format has one."""
-        return self._with_bos(self._encode(self._prompt_text(self.prepared(messages))))
+        """The ids a model is shown before it answers: exactly one BOS where the format has one.
+
+        Earlier answers keep the ids that were learned: the prompt is the beginning of the training sample, id for id.
+        """
+        return np.concatenate([segment.tokens for segment in self._prompt(messages)]).tolist()
 
     def _with_bos(self, ids: list[int]) -> list[int]:
         if self.bos_id is None:
@@ -119,52 +140,60 @@ class Language:
             ids = ids[1:]
         return [self.bos_id, *ids]
 
-    def sample(self, messages: Messages, id: str, task: str = "", trajectory: str = "") -> Sample:
-        """A sample of a conversation that ends with an assistant message; every assistant message is a target.
+    def sample(
+        self, messages: Messages, id: str, task: str = "", trajectory: str = "", learned_from: int = 0
+    ) -> Sample:
+        """A sample of a conversation that ends with an assistant message.
 
-        Earlier answers stay in place where the template renders the history as a continuation; where it
-        rewrites the history (some templates drop earlier reasoning), only the last answer is a target.
+        Every assistant message from index `learned_from` on is a target. Earlier answers stay in place where the
+        template renders the history as a continuation; where it rewrites the history (some templates drop earlier
+        reasoning), only the last answer is a target.
         """
         if not messages or messages[-1]["role"] != "assistant":
             raise UserError(f"{id}: the last message must be the assistant's answer")
-        head = self._prompt_of(messages, len(messages) - 1)
-        segments = [self._read(self._with_bos(self._encode(head)))]
-        turns = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
-        continued = self._continued(messages, turns)
-        if continued is not None:
-            segments = continued
-        segments.append(self._learned(messages[-1]["content"]))
+        segments = [*self._prompt(messages[:-1], learned_from), self._learned(messages[-1]["content"])]
         return Sample(id, tuple(segments), task, trajectory)
 
-    def _prompt_of(self, messages: Messages, turn: int) -> str:
-        return self._prompt_text(self.prepared(messages[:turn]))
+    def _prompt(self, messages: Messages, learned_from: int = 0) -> list[Segment]:
+        """What stands before the next answer; earlier answers are segments of their own, learned or read."""
+        segments = self._continued(messages, learned_from)
+        if segments is None:
+            segments = [self._read(self._with_bos(self._encode(self._text(self.prepared(messages)))))]
+        return segments
 
-    def _continued(self, messages: Messages, turns: list[int]) -> list[Segment] | None:
-        """The segments before the last answer with earlier answers as targets, or None where history is rewritten."""
-        if len(turns) < 2:
+    def _continued(self, messages: Messages, learned_from: int) -> list[Segment] | None:
+        """The segments around the earlier answers, or None where there are none or the history is rewritten."""
+        turns = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
+        if not turns:
             return None
         end = self.tokenizer.convert_ids_to_tokens(self.end_of_turn_id)
-        text = self._prompt_of(messages, turns[0])
+        text = self._text(self.prepared(messages[: turns[0]]))
         segments = [self._read(self._with_bos(self._encode(text)))]
-        for this, following in zip(turns, turns[1:], strict=False):
-            done = text + messages[this]["content"] + end
-            after = self._prompt_of(messages, following)
-            if self.neutral(messages[this]["content"]) != messages[this]["content"] or not after.startswith(done):
+        for this, following in zip(turns, [*turns[1:], len(messages)], strict=True):
+            answer = messages[this]["content"]
+            done = text + self.neutral(answer) + end
+            text = self._text(self.prepared(messages[:following]))
+            if not text.startswith(done):
                 return None
-            segments.append(self._learned(messages[this]["content"]))
-            segments.append(self._read(self._encode(after[len(done) :])))
-            text = after
+            segments.append(self._learned(answer, 1.0 if this >= learned_from else 0.0))
+            segments.append(self._read(self._encode(text[len(done) :])))
         return segments
 
     def completion(self, prompt: str, completion: str, id: str) -> Sample:
-        """A plain prompt and its completion, without a chat template (TRL's standard prompt-completion format)."""
-        read = self._read(self._with_bos(self._encode(prompt)))
-        ids = self.tokenizer(completion, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        end = self.tokenizer.eos_token_id
-        return Sample(id, (read, Segment(np.asarray([*ids, end], np.int32), 1.0)), id, id)
+        """A plain prompt and its completion, without a chat template (TRL's standard prompt-completion format).
+
+        As in TRL, both are tokenized as one text, so that a word keeps its own token across the seam, and an
+        end-of-sequence spelling that ends the completion is the end of sequence.
+        """
+        completion = completion.removesuffix(self.tokenizer.eos_token)
+        read, whole = self._encode(prompt), self._encode(prompt + completion)
+        seamless = whole[: len(read)] == read and self.neutral(completion) == completion
+        ids = whole[len(read) :] if seamless else self._encode_plain(completion)
+        target = Segment(np.asarray([*ids, self.tokenizer.eos_token_id], np.int32), 1.0)
+        return Sample(id, (self._read(self._with_bos(read)), target), id, id)
 
     def _read(self, ids: list[int]) -> Segment:
         return Segment(np.asarray(ids, np.int32))
 
-    def _learned(self, answer: str) -> Segment:
-        return Segment(np.asarray(self.answer_tokens(answer), np.int32), 1.0)
+    def _learned(self, answer: str, weight: float = 1.0) -> Segment:
+        return Segment(np.asarray(self.answer_tokens(answer), np.int32), weight)

@@ -3,29 +3,34 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from lam_train.collect.sources.hub import load_hub_rows
-from lam_train.collect.sources.own_files import read_rows
+from lam_train.collect.sources.own_files import SUFFIXES, read_rows
 from lam_train.errors import UserError
 from lam_train.language.conversation import Language
 from lam_train.language.plans import plan_answer, plan_prompt
 from lam_train.language.sample import Sample
-from lam_train.records import BadRecords, TaskPlan, parse_record
+from lam_train.records import BadRecords, TaskPlan, json_lines, parse_record
 from lam_train.settings import Settings
 
 log = logging.getLogger(__name__)
 
 SHIPPED = "shipped:plans_sample"
 HUB = "hf:"
+SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}
+READ_OF_A_MESSAGE = ("role", "content", "from", "value", "name")
+CHANGES_THE_PROMPT = ("tools", "chat_template_kwargs", "images", "image", "videos", "audios")
 
 
 class DataSettings(Settings):
     """Where samples come from."""
 
-    train: str = f"{SHIPPED}/train.jsonl"
-    """a .jsonl, .json or .parquet file, a folder of them, `hf:OWNER/NAME[:SPLIT]`, or `shipped:NAME` (a small sample)"""
-    validation: str | None = "auto"
+    train: Annotated[str, Field(min_length=1)] = f"{SHIPPED}/train.jsonl"
+    """a .jsonl, .json or .parquet file, a folder of them, `hf:OWNER/NAME[:SPLIT]`, or `shipped:NAME` (small data)"""
+    validation: Annotated[str, Field(min_length=1)] | None = "auto"
     """the same for validation; `auto`: the file `validation` beside a training file `train`, if any; null: none"""
     on_bad_record: Literal["refuse", "skip"] = "refuse"
     """a line that cannot be read: stop with file and line, or leave it out and count it"""
@@ -64,9 +69,7 @@ def read_samples(where: str, language: Language, on_bad_record: str, key: str) -
             if sample.id in seen:
                 raise UserError(f"{place}: the id {sample.id!r} is already taken by {seen[sample.id]}")
         except UserError as error:
-            if on_bad_record == "refuse":
-                raise UserError(f"{error} (data.on_bad_record=skip leaves such lines out and counts them)") from None
-            bad.add(str(error))
+            _refuse_or_count(error if place in str(error) else UserError(f"{place}: {error}"), on_bad_record, bad)
             continue
         seen[sample.id] = place
         samples.append(sample)
@@ -76,7 +79,7 @@ def read_samples(where: str, language: Language, on_bad_record: str, key: str) -
     return samples, bad
 
 
-def _rows(where: str, key: str, on_bad_record: str, bad: BadRecords) -> Iterator[tuple[str, dict]]:
+def _rows(where: str, key: str, on_bad_record: str, bad: BadRecords) -> Iterator[tuple[str, object]]:
     if where.startswith(HUB):
         name, _, split = where.removeprefix(HUB).partition(":")
         for number, row in enumerate(load_hub_rows(name, split or "train")):
@@ -85,49 +88,75 @@ def _rows(where: str, key: str, on_bad_record: str, bad: BadRecords) -> Iterator
     path = Path(where).expanduser()
     if not path.exists():
         raise UserError(f"{key}={where}: no such file or folder")
-    for place, row in read_rows(path):
+    for file in _files(path, key):
+        yield from _jsonl_rows(file, on_bad_record, bad) if file.suffix == ".jsonl" else read_rows(file)
+
+
+def _files(path: Path, key: str) -> list[Path]:
+    """The file itself, or a folder's data files; refuses a folder that holds the splits of a data set."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+    splits = {file.stem.partition("-")[0] for file in files} & {"train", "validation", "valid", "dev", "test"}
+    if len(splits) > 1:
+        raise UserError(f"{key}={path}: the folder holds {', '.join(sorted(splits))} data; give the file of one")
+    return files or [path]
+
+
+def _jsonl_rows(path: Path, on_bad_record: str, bad: BadRecords) -> Iterator[tuple[str, object]]:
+    for number, row in json_lines(path):
         if isinstance(row, UserError):
-            if on_bad_record == "refuse":
-                raise UserError(f"{row} (data.on_bad_record=skip leaves such lines out and counts them)")
-            bad.add(str(row))
-            continue
-        yield place, row
+            _refuse_or_count(row, on_bad_record, bad)
+        else:
+            yield f"{path}, line {number}", row
+
+
+def _refuse_or_count(error: UserError, on_bad_record: str, bad: BadRecords) -> None:
+    if on_bad_record == "refuse":
+        raise UserError(f"{error} (data.on_bad_record=skip leaves such lines out and counts them)")
+    bad.add(str(error))
 
 
 def to_sample(row: object, language: Language, place: str) -> Sample:
     """A row as a sample: a TaskPlan record, or TRL's prompt-completion or conversational format."""
     if not isinstance(row, dict):
         raise UserError(f"{place}: not a JSON object")
+    row = {key: value for key, value in row.items() if value is not None}  # a Parquet column that a row leaves out
     if "plan" in row or "task_id" in row:
         record = parse_record(TaskPlan, row, place)
         messages = [*plan_prompt(record.task, record.app), {"role": "assistant", "content": plan_answer(record)}]
         return language.sample(messages, record.task_id, task=record.task_id)
-    row = _chatml(row)
+    unread = [key for key in CHANGES_THE_PROMPT if row.get(key)]
+    if unread:
+        raise UserError(f"{place}: {unread[0]} would change the prompt, and this library does not read it")
     id = str(row.get("id", place))
-    prompt, completion, messages = row.get("prompt"), row.get("completion"), row.get("messages")
+    prompt, completion = row.get("prompt"), row.get("completion")
+    messages = row.get("messages", row.get("conversations"))
     if isinstance(prompt, str) and isinstance(completion, str):
         return language.completion(prompt, completion, id)
     if isinstance(prompt, list) and isinstance(completion, list):
-        messages = [*prompt, *completion]
+        read = _messages(prompt, place)
+        return language.sample([*read, *_messages(completion, place)], id, task=id, learned_from=len(read))
     if isinstance(messages, list):
-        return language.sample(_checked(messages, place), id, task=id)
+        return language.sample(_messages(messages, place), id, task=id)
     known = "a TaskPlan (task_id, task, plan), prompt + completion, or messages"
     raise UserError(f"{place}: none of the formats {known}; its keys are {', '.join(sorted(row)) or '(none)'}")
 
 
-def _chatml(row: dict) -> dict:
-    """The row with from/value conversations as role/content messages, as TRL itself reads them."""
-    if not any(isinstance(row.get(key), list) for key in ("prompt", "completion", "messages", "conversations")):
-        return row
-    try:
-        from trl.data_utils import maybe_convert_to_chatml
-    except ImportError:
-        raise UserError("conversational data is read through TRL: pip install trl") from None
-    return maybe_convert_to_chatml(dict(row))
+def _messages(messages: list, place: str) -> list[dict[str, str]]:
+    """Messages with role and content, from such or from ShareGPT's from and value."""
+    return [_message(message, f"{place}: message {number}") for number, message in enumerate(messages)]
 
 
-def _checked(messages: list, place: str) -> list[dict[str, str]]:
-    for number, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("content"), str) or "role" not in message:
-            raise UserError(f"{place}: message {number} is not an object with a role and a text content")
-    return [{"role": message["role"], "content": message["content"]} for message in messages]
+def _message(message: object, place: str) -> dict[str, str]:
+    if not isinstance(message, dict):
+        raise UserError(f"{place} is not an object with a role and a text content")
+    role, content = message.get("role", message.get("from")), message.get("content", message.get("value"))
+    if not isinstance(role, str) or not isinstance(content, str):
+        raise UserError(f"{place} is not an object with a role and a text content")
+    unread = [key for key, value in message.items() if value and key not in READ_OF_A_MESSAGE]
+    if unread:
+        raise UserError(f"{place} has {unread[0]}, which this library does not read: only role and content")
+    if "role" not in message:
+        role = SHAREGPT_ROLES.get(role, role)
+    return {"role": role, "content": content}

@@ -92,6 +92,7 @@ class Samples:
     def fingerprint(self) -> str:
         """A content hash: two sets with the same ids, tokens and weights in the same order are equal."""
         digest = hashlib.sha256()
-        for part in ("\n".join(self.ids).encode(), self.lengths.tobytes(), self._tokens.tobytes(), self._weights.tobytes()):
+        ids = "\n".join(self.ids).encode()
+        for part in (ids, self.lengths.tobytes(), self._tokens.tobytes(), self._weights.tobytes()):
             digest.update(hashlib.sha256(part).digest())
         return digest.hexdigest()[:16]

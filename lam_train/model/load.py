@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, PositiveInt
+from safetensors import SafetensorError
 
 from lam_train.errors import UserError
 from lam_train.model.sentencepiece import check_against_sentencepiece, fast_tokenizer_from_sentencepiece
@@ -74,18 +75,39 @@ def load_tokenizer(settings: ModelSettings):
         return tiny_tokenizer()
     from transformers import AutoTokenizer
 
-    pieces = Path(folder) / "tokenizer.model"
-    if pieces.exists() and not (Path(folder) / "tokenizer.json").exists():
-        return fast_tokenizer_from_sentencepiece(pieces, chat_template_of(Path(folder)))
+    pieces = _file_of(folder, "tokenizer.model", settings.revision)
+    if pieces is not None and _file_of(folder, "tokenizer.json", settings.revision) is None:
+        for beside in ("tokenizer_config.json", "added_tokens.json", "chat_template.jinja"):
+            _file_of(folder, beside, settings.revision)  # downloads it into the same folder where it is on the hub
+        return fast_tokenizer_from_sentencepiece(pieces, chat_template_of(pieces.parent))
     try:
+        # mistral_format: else mistral-common, where it is installed, reads tekken.json, and knows no chat templates.
         tokenizer = AutoTokenizer.from_pretrained(
-            folder, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+            folder, revision=settings.revision, trust_remote_code=settings.trust_remote_code, mistral_format=False
         )
     except (OSError, ValueError) as error:
         raise UserError(_not_loaded(folder, "tokenizer", error)) from None
-    if pieces.exists():
+    if pieces is not None:
         check_against_sentencepiece(tokenizer, pieces)
     return tokenizer
+
+
+def _file_of(folder: str, name: str, revision: str | None) -> Path | None:
+    """A file of a model's folder or hub repository (then in the hub's cache), None where it has no such file."""
+    if Path(folder).is_dir():
+        file = Path(folder) / name
+        return file if file.exists() else None
+    from transformers.utils import cached_file
+
+    found = cached_file(
+        folder,
+        name,
+        revision=revision,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return Path(found) if found else None
 
 
 def chat_template_of(folder: Path) -> str | None:
@@ -94,7 +116,10 @@ def chat_template_of(folder: Path) -> str | None:
     if jinja.exists():
         return jinja.read_text(encoding="utf-8")
     config = folder / "tokenizer_config.json"
-    return json.loads(config.read_text(encoding="utf-8")).get("chat_template") if config.exists() else None
+    template = json.loads(config.read_text(encoding="utf-8")).get("chat_template") if config.exists() else None
+    if isinstance(template, list):  # several, by name
+        return next((t["template"] for t in template if t["name"] == "default"), None)
+    return template
 
 
 def load_config(settings: ModelSettings):
@@ -135,7 +160,7 @@ def load_model(settings: ModelSettings, dtype: torch.dtype = torch.float32, seed
                 revision=settings.revision,
                 trust_remote_code=settings.trust_remote_code,
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise UserError(_not_loaded(folder, "model", error)) from None
     model.config.use_cache = False
     return model

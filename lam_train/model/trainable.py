@@ -43,4 +43,7 @@ def add_lora(causal: torch.nn.Module, settings: LoraSettings) -> torch.nn.Module
         target_modules=settings.target_modules,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(causal, config)
+    try:
+        return get_peft_model(causal, config)
+    except ValueError as error:  # names of modules that the model does not have
+        raise UserError(f"model.lora.target_modules={settings.target_modules}: {error}") from None

@@ -5,15 +5,16 @@ import json
 import pytest
 
 from lam_train.errors import UserError
-from lam_train.train.checkpoint import CheckpointSettings, Checkpoints, find_checkpoint, newest_checkpoint
+from lam_train.train.checkpoint import STATE_KEYS, Checkpoints, CheckpointSettings, find_checkpoint, newest_checkpoint
 from lam_train.train.distributed import World
 
 
-def make(folder, step: int, complete: bool = True) -> None:
+def make(folder, step: int, complete: bool = True, loss: float | None = None) -> None:
     place = folder / (f"step-{step:08d}" + ("" if complete else ".incomplete"))
     place.mkdir(parents=True)
     (place / "a.safetensors").touch()
-    (place / "state.json").write_text(json.dumps({"step": step, "files": {"w.weight": "a.safetensors"}}))
+    state = dict.fromkeys(STATE_KEYS) | {"step": step, "files": {"w.weight": "a.safetensors"}, "validation_loss": loss}
+    (place / "state.json").write_text(json.dumps(state))
 
 
 def point(folder, name: str, step: int) -> None:
@@ -41,6 +42,14 @@ def test_what_is_incomplete_is_never_the_newest(tmp_path):
     assert newest_checkpoint(tmp_path).step == 10
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", '{"step": 3}', "no json", "\xff"])
+def test_a_state_that_is_not_one_is_the_users_mistake(tmp_path, content):
+    make(tmp_path, 10)
+    (tmp_path / "step-00000010" / "state.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError, match="checkpoint"):
+        find_checkpoint(tmp_path / "step-00000010")
+
+
 def test_a_run_directory_or_a_checkpoint_is_found_by_its_path(tmp_path):
     make(tmp_path / "run" / "checkpoints", 10)
     for path in ("run", "run/checkpoints", "run/checkpoints/step-00000010"):
@@ -50,10 +59,9 @@ def test_a_run_directory_or_a_checkpoint_is_found_by_its_path(tmp_path):
 
 
 def test_the_last_and_the_best_are_kept(tmp_path):
-    for step in (10, 20, 30, 40, 90):
-        make(tmp_path, step)
-    point(tmp_path, "latest", 40)
-    point(tmp_path, "best", 10)
+    for step, loss in ((10, 1.0), (20, 2.0), (30, None), (40, 3.0), (90, 1.5)):
+        make(tmp_path, step, loss=loss)
+    point(tmp_path, "latest", 40)  # 90 was left behind by a run that went back
     kept = Checkpoints(tmp_path, CheckpointSettings(keep_last=2), World(0, 1, 0, 1))
     kept._prune()
     assert {f.name for f in tmp_path.glob("step-*")} == {"step-00000010", "step-00000030", "step-00000040"}
