@@ -8,6 +8,7 @@ class UserError(Exception):
     """
 
     exit_status = 2
+    told = False  # another rank says it
 
 
 class Fault(Exception):
@@ -17,3 +18,4 @@ class Fault(Exception):
     """
 
     exit_status = 1
+    told = False  # another rank says it

@@ -110,6 +110,8 @@ def train_cases(plans, tmp_path_factory):
     def run(cases: dict[str, list[str]], ranks: int) -> dict[str, Path]:
         folder = tmp_path_factory.mktemp(f"cases-{ranks}-")
         folders = {name: folder / str(index) for index, name in enumerate(cases)}
+        for name in cases:  # "NAME then …" goes on in the run directory of NAME
+            folders[name] = folders[name.partition(" then ")[0]]
         listed = {name: [*base_overrides(plans), f"run_dir={folders[name]}", *more] for name, more in cases.items()}
         (folder / "cases.json").write_text(json.dumps(listed))
         driver = [str(ROOT / "tests" / "driver.py"), str(folder / "cases.json")]

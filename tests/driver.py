@@ -8,7 +8,7 @@ from lam_train.__main__ import start_logging
 from lam_train.phases.imitation import train
 from lam_train.phases.run import check_sizes
 from lam_train.recipe import compose_recipe
-from lam_train.train.distributed import join_world, leave_world
+from lam_train.train.distributed import join_world, leader_does, leave_world
 from lam_train.train.run_directory import RunDirectory
 
 
@@ -19,7 +19,7 @@ def main(cases: dict[str, list[str]]) -> None:
         check_sizes(recipe)
         world = join_world(recipe.launch)
         run_dir = RunDirectory(Path(recipe.run_dir))
-        run_dir.open(recipe.yaml(), world.leads)
+        leader_does(run_dir.open)
         train(recipe, run_dir, world, "a test")
         run_dir.close()
     leave_world()

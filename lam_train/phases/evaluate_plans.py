@@ -58,7 +58,7 @@ def _planner(name: str, model: ModelSettings, recipe: Recipe, settings: Evaluate
         ends = sorted({language.end_of_turn_id, language.tokenizer.eos_token_id} - {None})
 
         def decode(ids: list[int]) -> str:
-            return language.tokenizer.decode(ids, skip_special_tokens=True)
+            return language.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
         ask = model_planner(
             causal, language.prompt_tokens, decode, ends, settings.max_new_tokens, settings.batch_size, name

@@ -17,9 +17,9 @@ from lam_train.model.trainable import TrainableModel, add_lora
 from lam_train.objectives.imitation import imitation_loss
 from lam_train.recipe import Recipe
 from lam_train.train.checkpoint import Checkpoint, Checkpoints, find_checkpoint, newest_checkpoint
-from lam_train.train.distributed import World, from_leader
+from lam_train.train.distributed import World, from_leader, leader_does
 from lam_train.train.engine import DTYPES
-from lam_train.train.export import base_name, export, export_dtype, filled_model, live_weights, model_card
+from lam_train.train.export import BlankModel, base_name, export, export_dtype, live_weights, model_card
 from lam_train.train.metrics import MetricsFile
 from lam_train.train.run_directory import RunDirectory
 from lam_train.train.trackers import NoTracker, open_tracker
@@ -111,14 +111,16 @@ def find_resume(recipe: Recipe, run_dir: RunDirectory) -> Checkpoint | None:
                 "overwrite it: choose another run_dir, or resume=auto to go on"
             )
         return None
-    return find_checkpoint(Path(recipe.resume).expanduser())
+    asked = find_checkpoint(Path(recipe.resume).expanduser())
+    begun_here = asked.folder.resolve().parent != (run_dir / "checkpoints").resolve() and newest is not None
+    return newest if begun_here else asked  # the same command again, after a kill, goes on instead of back
 
 
 def train(recipe: Recipe, run_dir: RunDirectory, world: World, title: str) -> Path | None:
     """Trains on the recipe's data and returns the exported model's folder (None where export.at_end is false)."""
     tokenizer = load_tokenizer(recipe.model)
     prepared = prepare(recipe, Language(tokenizer))
-    checkpoint = from_leader(find_resume(recipe, run_dir) if world.leads else None)
+    checkpoint = from_leader(leader_does(lambda: find_resume(recipe, run_dir)))
     steps = total_steps(recipe, len(prepared.train))
     if world.leads:
         log.info("run directory %s", run_dir.path)
@@ -131,8 +133,8 @@ def train(recipe: Recipe, run_dir: RunDirectory, world: World, title: str) -> Pa
         causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if recipe.model.lora is not None:
         add_lora(causal, recipe.model.lora)
-    metrics = MetricsFile(run_dir / "metrics.jsonl")
-    tracker = open_tracker(recipe.tracker, run_dir.path, recipe.model_dump(mode="json")) if world.leads else NoTracker()
+    told = recipe.model_dump(mode="json")
+    tracker = leader_does(lambda: open_tracker(recipe.tracker, run_dir.path, told)) or NoTracker()
     trainer = Trainer(
         TrainableModel(causal),
         imitation_loss,
@@ -141,13 +143,18 @@ def train(recipe: Recipe, run_dir: RunDirectory, world: World, title: str) -> Pa
         settings=recipe.trainer,
         engine_settings=recipe.engine,
         checkpoints=Checkpoints(run_dir / "checkpoints", recipe.checkpoint, world),
-        metrics=metrics,
+        metrics=MetricsFile(run_dir / "metrics.jsonl"),
         tracker=tracker,
         world=world,
+        recipe=told,
     )
     try:
         if checkpoint is not None:
             trainer.resume(checkpoint)
+        else:
+            torch.manual_seed(recipe.trainer.seed * 1_000_003 + world.rank)  # dropout differs between ranks
+        if world.leads:
+            run_dir.record(recipe.yaml())
         trainer.fit()
     finally:
         tracker.close()
@@ -164,16 +171,13 @@ def validation_loader(recipe: Recipe, samples: Samples | None, world: World) -> 
 def export_trained(recipe: Recipe, run_dir: RunDirectory, trainer: Trainer, counts: dict, title: str) -> Path:
     """Writes `model/` from the live engine, checked against it tensor by tensor. Collective."""
     target = run_dir / "model"
-    weights = live_weights(trainer.engine)
-    if trainer.world.leads:
-        causal = filled_model(recipe.model, recipe.trainer.seed, weights)
-        data = counts | {"optimizer steps": trainer.step}
-        card = model_card(title, base_name(recipe.model), data, recipe.yaml())
-        export(causal, recipe.model, target, export_dtype(recipe.export, recipe.engine.dtype), card)
-    else:
-        for _ in weights:  # the other ranks give their parts
-            pass
-    torch.distributed.barrier()
+    blank = leader_does(lambda: BlankModel(recipe.model, recipe.trainer.seed))
+    for name, tensor in live_weights(trainer.engine):  # every rank gives its part
+        if blank is not None:
+            blank.put(name, tensor)
+    card = model_card(title, base_name(recipe.model), counts | {"optimizer steps": trainer.step}, recipe.yaml())
+    dtype = export_dtype(recipe.export, recipe.engine.dtype)
+    leader_does(lambda: export(blank.merged(), recipe.model, target, dtype, card))
     return target
 
 

@@ -39,7 +39,9 @@ def _print_sample(console: Console, samples: Samples, index: int, language: Lang
     tokens, learned = samples.tokens(index), samples.weights(index) != 0
     text = Text()
     for part in np.split(np.arange(len(tokens)), np.flatnonzero(np.diff(learned)) + 1):
-        piece = language.tokenizer.decode(tokens[part].tolist(), skip_special_tokens=False)
+        piece = language.tokenizer.decode(
+            tokens[part].tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
         if learned[part[0]]:
             text.append("⟦", style="bold green").append(piece, style="green").append("⟧", style="bold green")
         else:

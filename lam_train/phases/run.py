@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import os
 from pathlib import Path
 
 from lam_train.errors import UserError
@@ -25,34 +24,37 @@ ALONE = {
 
 def run(recipe: Recipe, arguments: list[str]) -> int:
     """Runs the recipe and returns the exit status; re-launches itself where it wants several processes."""
+    if recipe.inspect and recipe.run not in TRAINS:
+        raise UserError(f"inspect=true: {recipe.name or recipe.run} is no single training; inspect phase1, for one")
     check_sizes(recipe)
-    if recipe.run in TRAINS and not recipe.inspect and distributed.must_relaunch(recipe.launch):
-        return distributed.relaunch(recipe.launch, arguments)
     if recipe.run in ALONE or recipe.inspect:
-        return run_alone(recipe)
+        return run_alone(recipe) if distributed.launched_rank() == 0 else 0
+    if distributed.must_relaunch(recipe.launch):
+        return distributed.relaunch(recipe.launch, arguments)
     world = distributed.join_world(recipe.launch)
-    run_dir = None
     try:
-        run_dir = distributed.from_leader(open_run_directory(recipe) if world.leads else None)
-        run_dir.open(recipe.yaml(), world.leads)
-        importlib.import_module(TRAINS[recipe.run]).run(recipe, run_dir, world)
-    finally:
-        if run_dir is not None:
+        opened = distributed.leader_does(lambda: open_run_directory(recipe))
+        path = distributed.from_leader(opened.path if opened else None)
+        run_dir = opened or RunDirectory(path)
+        try:
+            importlib.import_module(TRAINS[recipe.run]).run(recipe, run_dir, world)
+        finally:
             run_dir.close()
+    finally:
         distributed.leave_world()
     return 0
 
 
 def run_alone(recipe: Recipe) -> int:
     """A recipe that needs one process, or the inspection of one that trains."""
-    if recipe.inspect and recipe.run in TRAINS:
+    if recipe.inspect:
         from lam_train.phases.inspection import inspect_training
 
         inspect_training(recipe)
         return 0
     run_dir = open_run_directory(recipe)
-    run_dir.open(recipe.yaml())
     try:
+        run_dir.record(recipe.yaml())
         importlib.import_module(ALONE[recipe.run]).run(recipe, run_dir)
     finally:
         run_dir.close()
@@ -60,13 +62,17 @@ def run_alone(recipe: Recipe) -> int:
 
 
 def open_run_directory(recipe: Recipe) -> RunDirectory:
-    """The run directory: the one asked for, the one that is resumed, or a new one."""
+    """The run directory, opened: the one asked for, the one that is resumed, or a new one."""
     if recipe.run_dir is not None:
-        return RunDirectory(Path(recipe.run_dir).expanduser().absolute())
-    if recipe.resume not in ("auto", "never"):
+        path = Path(recipe.run_dir).expanduser()
+    elif recipe.resume not in ("auto", "never"):
         folder = find_checkpoint(Path(recipe.resume).expanduser()).folder.absolute()
-        return RunDirectory(folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent)
-    return RunDirectory(default_run_directory(recipe.name or recipe.run).absolute())
+        path = folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent
+    else:
+        path = default_run_directory(recipe.name or recipe.run)
+    run_dir = RunDirectory(path.absolute())
+    run_dir.open()
+    return run_dir
 
 
 def check_sizes(recipe: Recipe) -> None:
@@ -80,4 +86,3 @@ def check_sizes(recipe: Recipe) -> None:
         raise UserError(f"trainer.batch_size={batch}: not divisible by {ranks} processes{micro}")
     if recipe.resume not in ("auto", "never") and not Path(recipe.resume).expanduser().exists():
         raise UserError(f"resume={recipe.resume}: no such path; give a checkpoint, a run directory, auto or never")
-    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")

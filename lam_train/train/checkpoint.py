@@ -62,13 +62,30 @@ class Checkpoint:
         with safe_open(self.folder / self.state["files"][key], framework="pt") as file:
             return file.get_tensor(key)
 
+    def damage(self) -> Exception | None:
+        """Why the tensors cannot be read by this process, or None: every file is opened and its index read."""
+        try:
+            held: set[str] = set()
+            for name in sorted(set(self.state["files"].values())):
+                with safe_open(self.folder / name, framework="pt") as file:
+                    held |= set(file.keys())
+            missing = self.state["files"].keys() - held
+            return KeyError(f"{min(missing)} is missing") if missing else None
+        except Exception as error:  # safetensors raises kinds of its own
+            return error
+
+
+STATE_KEYS = {"step", "adam_steps", "files", "shapes", "loader", "total_steps", "validation_loss", "recipe"}
+
 
 def open_checkpoint(folder: Path) -> Checkpoint:
     """The checkpoint in `folder`; raises UserError where it is not a complete one."""
     try:
         state = json.loads((folder / "state.json").read_text())
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError):
         raise UserError(f"{folder}: not a complete checkpoint (no readable state.json)") from None
+    if not isinstance(state, dict) or not state.keys() >= STATE_KEYS:
+        raise UserError(f"{folder}: state.json is not that of a checkpoint of this version")
     missing = sorted({file for file in state["files"].values() if not (folder / file).exists()})
     if missing:
         raise UserError(f"{folder}: not a complete checkpoint: {missing[0]} is missing")
@@ -99,7 +116,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
-def find_checkpoint(path: Path) -> Checkpoint:
+def find_checkpoint(path: Path, key: str = "resume") -> Checkpoint:
     """The checkpoint at `path`: one itself, a `checkpoints/` folder, or a run directory. Raises UserError."""
     if (path / "state.json").exists():
         return open_checkpoint(path)
@@ -107,7 +124,7 @@ def find_checkpoint(path: Path) -> Checkpoint:
         found = newest_checkpoint(folder)
         if found is not None:
             return found
-    raise UserError(f"resume={path}: no complete checkpoint there")
+    raise UserError(f"{key}={path}: no complete checkpoint there; give a run directory or a checkpoint in it")
 
 
 class Checkpoints:
@@ -191,6 +208,7 @@ class Checkpoints:
         failure: Exception | None = None
         if self.world.leads:
             try:
+                self._check_all_there(partial, state)
                 write_flushed(partial / "state.json", json.dumps(state, indent=1))
                 flush(partial)
                 if target.exists():  # the same step again, after resuming from an earlier one
@@ -198,28 +216,44 @@ class Checkpoints:
                 partial.rename(target)
                 flush(target.parent)
                 write_flushed(self.folder / "latest", target.name + "\n")
-                if state.get("is_best"):
-                    write_flushed(self.folder / "best", target.name + "\n")
+                best = self.best()
+                if best is not None:
+                    write_flushed(self.folder / "best", best.name + "\n")
             except OSError as error:
                 failure = error
         all_succeeded(failure, "completing")
 
+    def _check_all_there(self, partial: Path, state: dict) -> None:
+        """Every rank's files, as rank 0 sees them: on disks of the nodes' own they would not make a checkpoint."""
+        names = {*state["files"].values(), *(f"rng-{rank:05d}.pt" for rank in range(self.world.size))}
+        absent = sorted(name for name in names if not (partial / name).is_file())
+        if absent:
+            raise OSError(f"{absent[0]} of another rank is not visible here: run_dir must be on a shared file system")
+
     def _prune(self) -> None:
         if not self.world.leads:
             return
-        best = self.best_name() if self.settings.keep_best else None
+        best = self.best() if self.settings.keep_best else None
         for folder in complete_folders(self.folder)[: -self.settings.keep_last]:
-            if folder.name != best:
+            if folder != best:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def best_name(self) -> str | None:
-        """The name of the checkpoint with the lowest validation loss, where one was recorded."""
-        pointer = self.folder / "best"
-        return pointer.read_text().strip() if pointer.exists() else None
+    def best(self) -> Path | None:
+        """The checkpoint with the lowest validation loss, of those that were validated; the latest of equals."""
+        found = []
+        for age, folder in enumerate(reversed(complete_folders(self.folder))):
+            try:
+                loss = open_checkpoint(folder).state["validation_loss"]
+            except UserError:
+                continue
+            if loss is not None:
+                found.append((loss, age, folder))
+        return min(found)[2] if found else None
 
     def load(self, engine, checkpoint: Checkpoint) -> None:
         """Sets the engine and this rank's random states from a checkpoint of any world size and ZeRO stage."""
         held = {key.rpartition(".")[0] for key in checkpoint.state["files"]}
+        all_succeeded(checkpoint.damage(), f"reading {checkpoint.folder}")
         names = {name for name, _ in trained_parameters(engine)}
         if held != names:
             odd = sorted(held ^ names)[0]

@@ -1,17 +1,22 @@
 """Processes: who I am, how we talk, and how several are started from one command."""
 
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from pydantic import PositiveInt
 
-from lam_train.errors import UserError
+from lam_train.errors import Fault, UserError
 from lam_train.settings import Settings
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class LaunchSettings(Settings):
@@ -43,7 +48,12 @@ class World:
 
     @property
     def device(self) -> torch.device:
-        return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+        return torch.device("cuda", gpu_index(self.local_rank)) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def gpu_index(local_rank: int) -> int:
+    """Which of the visible GPUs is this process's: the only one where the launcher shows each process its own."""
+    return 0 if torch.cuda.device_count() == 1 else local_rank
 
 
 def launched_processes() -> int:
@@ -51,6 +61,11 @@ def launched_processes() -> int:
     if "WORLD_SIZE" in os.environ:
         return int(os.environ["WORLD_SIZE"])
     return int(os.environ["SLURM_STEP_NUM_TASKS"]) if _is_srun() else 1
+
+
+def launched_rank() -> int:
+    """This process's rank under a launcher; 0 under plain python."""
+    return int(os.environ.get("RANK", os.environ["SLURM_PROCID"] if _is_srun() else 0))
 
 
 def _is_srun() -> bool:
@@ -131,10 +146,10 @@ def join_world(settings: LaunchSettings) -> World:
         _set_here.append("LOCAL_WORLD_SIZE")
     local_size = int(os.environ["LOCAL_WORLD_SIZE"])
     gpu = torch.cuda.is_available()
-    if gpu and local_rank >= torch.cuda.device_count():
+    if gpu and gpu_index(local_rank) >= torch.cuda.device_count():
         raise UserError(f"{local_size} processes on this node, but {torch.cuda.device_count()} GPUs: start one a GPU")
     if gpu:
-        torch.cuda.set_device(local_rank)
+        torch.cuda.set_device(gpu_index(local_rank))
     else:
         torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // local_size))
     how = {"store": torch.distributed.HashStore(), "rank": 0, "world_size": 1} if size == 1 else {}
@@ -177,10 +192,28 @@ def from_leader(value):
 
 
 def sum_over_ranks(values: list[float], device: torch.device) -> list[float]:
-    """Element-wise sums over all ranks, in float64 (float32 on devices without it)."""
+    """Element-wise sums over all ranks, in float64."""
     tensor = torch.tensor(values, dtype=torch.float64, device=device)
     torch.distributed.all_reduce(tensor)
     return tensor.tolist()
+
+
+def leader_does(work: Callable[[], T]) -> T | None:
+    """Runs `work` on rank 0 alone; its value there, None elsewhere. Its error is raised on every rank: none waits."""
+    value, failure = None, None
+    if torch.distributed.get_rank() == 0:
+        try:
+            value = work()
+        except (UserError, Fault) as error:
+            failure = error
+        except Exception as error:
+            log.exception("a fault on rank 0")
+            failure = Fault(f"rank 0: {type(error).__name__}: {error}")
+    failure = from_leader(failure)
+    if failure is not None:
+        failure.told = torch.distributed.get_rank() != 0  # rank 0 says it for all
+        raise failure
+    return value
 
 
 def all_succeeded(failure: Exception | None, what: str) -> None:

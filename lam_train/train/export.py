@@ -1,9 +1,8 @@
 """A plain Hugging Face folder from what was trained, verified tensor by tensor."""
 
-import json
 import logging
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -46,15 +45,22 @@ def saved_weights(checkpoint: Checkpoint) -> Iterator[tuple[str, torch.Tensor]]:
         yield name, checkpoint.read_tensor(name, "weight")
 
 
-def filled_model(settings: ModelSettings, seed: int, weights: Iterable[tuple[str, torch.Tensor]]) -> torch.nn.Module:
-    """The base model on the CPU in fp32 with the trained weights in place; adapters are merged in."""
-    causal = load_model(settings, torch.float32, seed)
-    adapted = add_lora(causal, settings.lora) if settings.lora else None
-    parameters = dict(TrainableModel(causal).named_parameters())
-    with torch.no_grad():
-        for name, tensor in weights:
-            parameters[name].copy_(tensor.to("cpu", torch.float32))
-    return adapted.merge_and_unload() if adapted is not None else causal
+class BlankModel:
+    """The base model on the CPU in fp32, into which trained weights are put by name."""
+
+    def __init__(self, settings: ModelSettings, seed: int) -> None:
+        self._causal = load_model(settings, torch.float32, seed)
+        self._adapted = add_lora(self._causal, settings.lora) if settings.lora else None
+        self._parameters = dict(TrainableModel(self._causal).named_parameters())
+
+    @torch.no_grad()
+    def put(self, name: str, tensor: torch.Tensor) -> None:
+        """Sets one trained weight."""
+        self._parameters[name].copy_(tensor.to("cpu", torch.float32))
+
+    def merged(self) -> torch.nn.Module:
+        """The model as it is to be used; adapters are merged in."""
+        return self._adapted.merge_and_unload() if self._adapted is not None else self._causal
 
 
 def export(causal: torch.nn.Module, model: ModelSettings, target: Path, dtype: torch.dtype, card: str) -> Path:
@@ -135,14 +141,6 @@ def model_card(title: str, base: str, data: dict, recipe_yaml: str) -> str:
 def export_dtype(settings: ExportSettings, engine_dtype: str) -> torch.dtype:
     """The dtype of the exported weights."""
     return DTYPES[engine_dtype if settings.dtype == "as_trained" else settings.dtype]
-
-
-def is_model_folder(folder: Path) -> bool:
-    """Whether `folder` looks like a Hugging Face model."""
-    try:
-        return "model_type" in json.loads((folder / "config.json").read_text())
-    except (OSError, json.JSONDecodeError):
-        return False
 
 
 def base_name(settings: ModelSettings) -> str:

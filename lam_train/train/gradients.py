@@ -2,6 +2,7 @@
 
 import torch
 
+from lam_train.errors import Fault
 from lam_train.train.engine import EngineSettings, adam_of, plain_gradients
 
 
@@ -41,7 +42,10 @@ class GradientNorm:
     def _measure_and_clip(self, adam, _args, _kwargs) -> None:
         parameters = [p for group in adam.param_groups for p in group["params"]]
         limit = self._clipping if self._clipping > 0 else float("inf")
-        self._own = torch.nn.utils.clip_grad_norm_(parameters, limit)
+        self._own = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if not torch.isfinite(self._own):
+            raise Fault(f"the gradient norm over all ranks is {self._own.item()}; no weight was updated")
+        torch.nn.utils.clip_grads_with_norm_(parameters, limit, self._own)
 
     def last(self) -> float:
         """The norm, as the optimizer step before this call found it."""

@@ -8,11 +8,14 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
 
 import lam_train
 from lam_train.errors import UserError
+
+log = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "deepspeed", "transformers", "tokenizers", "safetensors", "peft", "hydra-core", "numpy")
 
@@ -36,27 +39,40 @@ class RunDirectory:
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
-    def open(self, recipe_yaml: str, leads: bool = True) -> None:
-        """Makes it, locks it against a second run (rank 0), writes recipe and versions, starts the log."""
+    LOCK_WAIT_S = 5.0  # a worker of a run that was killed may hold the lock a moment longer
+
+    def open(self) -> None:
+        """Makes it, locks it against a second run and starts the log. For rank 0 alone."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / ".lock").open("w")
         except OSError as error:
-            raise UserError(f"run_dir={self.path}: {error.strerror}") from None
-        if not leads:
-            return
-        self._lock = (self.path / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"run_dir={self.path}: another run is writing there; wait for it or take another") from None
-        (self.path / "recipe.yaml").write_text(recipe_yaml, encoding="utf-8")
-        (self.path / "versions.json").write_text(json.dumps(versions(), indent=1) + "\n", encoding="utf-8")
-        self._start_log()
-
-    def _start_log(self) -> None:
+            raise UserError(f"run_dir={self.path}: {error.strerror}; choose a folder that can be written") from None
+        self._take_lock()
         handler = logging.FileHandler(self.path / "log", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.getLogger().addHandler(handler)
+
+    def _take_lock(self) -> None:
+        until = time.monotonic() + self.LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise UserError(
+                        f"run_dir={self.path}: another run is writing there; wait for it or take another"
+                    ) from None
+                time.sleep(0.1)
+            except OSError as error:  # a file system without locks
+                log.warning("run_dir=%s cannot be locked (%s): let only one run write there", self.path, error)
+                return
+
+    def record(self, recipe_yaml: str) -> None:
+        """Writes recipe.yaml and versions.json: once it is clear that the run goes ahead."""
+        (self.path / "recipe.yaml").write_text(recipe_yaml, encoding="utf-8")
+        (self.path / "versions.json").write_text(json.dumps(versions(), indent=1) + "\n", encoding="utf-8")
 
     def close(self) -> None:
         """Ends the log and the lock, so that another run may follow in this process."""

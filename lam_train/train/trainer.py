@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from lam_train.batching.loader import Loader, StepBatch
 from lam_train.batching.pack import Pack
-from lam_train.errors import Fault
+from lam_train.errors import Fault, UserError
 from lam_train.report.training import plot_training
 from lam_train.settings import Settings
 from lam_train.train.checkpoint import Checkpoint, Checkpoints
@@ -28,6 +28,8 @@ from lam_train.train.trackers import Tracker
 
 log = logging.getLogger(__name__)
 
+COLLECT_EVERY = 100  # optimizer steps between garbage collections
+
 Objective = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (logprobs [N], weights [N]) -> summed loss
 
 
@@ -40,14 +42,14 @@ class TrainerSettings(Settings):
     """passes over the data"""
     max_steps: PositiveInt | None = None
     """stop after so many optimizer steps; null: when the epochs are done"""
-    lr: PositiveFloat = 2e-5
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2e-5
     """peak learning rate"""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """after the warm-up"""
     warmup_steps: NonNegativeInt = 2
     """optimizer steps of linear warm-up"""
     weight_decay: NonNegativeFloat = 0.0
-    """AdamW's"""
+    """AdamW's, on every trained parameter"""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """AdamW's"""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
@@ -59,7 +61,7 @@ class TrainerSettings(Settings):
     seed: NonNegativeInt = 0
     """of the order of the samples, adapters' initial weights and dropout"""
     validate_every_steps: PositiveInt | None = None
-    """optimizer steps between validations; null: at every checkpoint"""
+    """optimizer steps between validations; null: at every checkpoint, so that each can be the best"""
 
 
 class Trainer:
@@ -78,10 +80,11 @@ class Trainer:
         metrics: MetricsFile,
         tracker: Tracker,
         world: World,
+        recipe: dict | None = None,
     ) -> None:
         self.objective, self.loader, self.validation = objective, loader, validation
         self.settings, self.checkpoints, self.metrics = settings, checkpoints, metrics
-        self.tracker, self.world = tracker, world
+        self.tracker, self.world, self.recipe = tracker, world, recipe
         model = model.to(world.device)
         self.guard = GradientGuard(model, world.device)
         self.engine = build_engine(
@@ -96,38 +99,50 @@ class Trainer:
         self.norm = GradientNorm(self.engine, engine_settings, settings.gradient_clipping)
         self.mfu = Mfu(model.causal, world.size)
         self.step = 0
-        self.best_loss = math.inf
         self.saved_step: int | None = None
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Goes on from a checkpoint: weights, optimizer, random states, cursor, and the metrics up to it."""
+        """Goes on from a checkpoint: weights, optimizer, random states, cursor. Raises UserError if it does not fit."""
         self.loader.load_state(checkpoint.state["loader"])
+        self._check_horizon(checkpoint)
         self.checkpoints.load(self.engine, checkpoint)
-        self.step = checkpoint.step
-        self.best_loss = checkpoint.state["best_loss"] if checkpoint.state["best_loss"] is not None else math.inf
-        self.saved_step = checkpoint.step
-        if self.world.leads:
-            self.metrics.rewind(self.step)
+        self.step = self.saved_step = checkpoint.step
+
+    def _check_horizon(self, checkpoint: Checkpoint) -> None:
+        total, before = self.loader.steps, checkpoint.state["total_steps"]
+        if checkpoint.step > total:
+            raise UserError(
+                f"trainer.max_steps, trainer.epochs: {total} optimizer steps, but {checkpoint.folder} has made "
+                f"{checkpoint.step} already; ask for more, or start in another run_dir"
+            )
+        if total != before and self.settings.schedule != "constant" and self.world.leads:
+            log.warning("the schedule now ends at step %d instead of %d: other learning rates from here", total, before)
 
     def fit(self) -> None:
         """Takes all steps that are left, with a progress bar, checkpoints and validations on the way."""
         self.engine.train()
+        if self.world.leads:
+            self.metrics.rewind(self.step)  # what a killed run wrote behind its last checkpoint is written again
         collector_was_on = gc.isenabled()
-        gc.disable()  # collected between steps at checkpoints instead of inside any of them
+        gc.disable()  # collected between steps instead of inside any of them
         try:
             with Progress(self.loader.steps, done=self.step, shown=self.world.leads) as progress:
+                begun = time.perf_counter()
                 for batch in self.loader:
-                    row = self._train_step(batch)
+                    row = self._train_step(batch, begun)
                     self._record(row)
                     progress.advance(row["loss"], row["tokens_per_second_logical"])
                     self._after_step()
+                    begun = time.perf_counter()  # the next step's time includes waiting for its batch
         finally:
             if collector_was_on:
                 gc.enable()
 
-    def _train_step(self, batch: StepBatch) -> dict:
-        """One optimizer step; returns its metrics. Raises Fault before the update if anything is not finite."""
-        begun = time.perf_counter()
+    def _train_step(self, batch: StepBatch, begun: float) -> dict:
+        """One optimizer step; returns its metrics. Raises Fault before the update if anything is not finite.
+
+        `begun` is when it began, on `time.perf_counter`'s clock.
+        """
         lr = self._set_learning_rate(batch.step)
         loss_sum = torch.zeros((), dtype=torch.float32, device=self.world.device)
         weight, attended, kept = 0.0, 0, []
@@ -148,8 +163,8 @@ class Trainer:
         self._stop_if_not_finite(batch, total, gradients, kept)
         self.engine.step()
         norm = self.norm.last()
-        if not math.isfinite(norm):
-            raise Fault(f"step {batch.step + 1}: the gradient norm over all ranks is {norm}; {self._how_to_go_on()}")
+        if not math.isfinite(norm):  # summed over the ranks it overflowed: known only after the update
+            raise Fault(f"step {batch.step + 1}: the gradient norm over all ranks is {norm}. {self._what_is_kept()}")
         self.step = batch.step + 1
         return self._row(batch, total / batch.weight, lr, norm, int(attended), time.perf_counter() - begun)
 
@@ -165,11 +180,12 @@ class Trainer:
             return
         named = ", ".join(_samples_not_finite(kept)) or ", ".join(batch.samples)
         what = "loss" if not math.isfinite(loss) else "gradient"
-        raise Fault(f"step {batch.step + 1}: the {what} is not finite; samples: {named}. {self._how_to_go_on()}")
+        where = f"step {batch.step + 1}: the {what} is not finite; samples: {named}"
+        raise Fault(f"{where}. No weight was updated. {self._what_is_kept()}")
 
-    def _how_to_go_on(self) -> str:
+    def _what_is_kept(self) -> str:
         kept = f"The checkpoint of step {self.saved_step} is kept" if self.saved_step else "No checkpoint was made yet"
-        return f"No weight was updated and nothing was saved. {kept}; lower trainer.lr or look at these samples."
+        return f"Nothing was saved. {kept}; lower trainer.lr or look at the step's samples."
 
     def _row(self, batch: StepBatch, loss: float, lr: float, norm: float, attended: int, seconds: float) -> dict:
         physical, logical, supervised = batch.physical_tokens, batch.logical_tokens, batch.supervised_tokens
@@ -212,6 +228,8 @@ class Trainer:
         loss = self.validate() if validate and self.validation is not None else None
         if save:
             self.save(loss)
+        if save or self.step % COLLECT_EVERY == 0:
+            gc.collect()
 
     @torch.no_grad()
     def validate(self) -> float:
@@ -237,17 +255,17 @@ class Trainer:
 
     def save(self, validation_loss: float | None) -> None:
         """Writes a checkpoint, and the plots so far."""
-        is_best = validation_loss is not None and validation_loss < self.best_loss
-        if is_best:
-            self.best_loss = validation_loss
-        best = self.best_loss if math.isfinite(self.best_loss) else None
-        extra = {"loader": self.loader.state(), "best_loss": best, "is_best": is_best}
+        extra = {
+            "loader": self.loader.state(),
+            "total_steps": self.loader.steps,
+            "validation_loss": validation_loss,
+            "recipe": self.recipe,
+        }
         folder = self.checkpoints.save(self.engine, self.step, extra)
         self.saved_step = self.step
         if self.world.leads:
             log.info("step %d: checkpoint %s", self.step, folder)
             plot_training(self.metrics.read(), Path(self.metrics.path).parent)
-        gc.collect()
 
 
 def _samples_not_finite(kept: list[tuple[Pack, torch.Tensor]]) -> list[str]:

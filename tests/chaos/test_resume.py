@@ -101,7 +101,7 @@ def test_killed_inside_the_write_of_a_checkpoint(plans, unbroken, tmp_path):
     assert not list((run_dir / "checkpoints").glob("*.incomplete"))
 
 
-def test_two_ranks_go_on_as_one_and_one_as_two(plans, unbroken, tmp_path):
+def test_two_ranks_go_on_as_one_at_another_stage(plans, unbroken, tmp_path):
     """The same samples and learning rates to the bit; losses to fp32's rounding, since sums run in another order."""
     run_dir = tmp_path / "run"
     finish(start(plans, run_dir, "trainer.max_steps=14", processes=2), run_dir)
@@ -117,6 +117,19 @@ def test_two_ranks_go_on_as_one_and_one_as_two(plans, unbroken, tmp_path):
     for a, b in zip(again, unbroken, strict=True):
         assert (str(a["samples"]), str(a["lr"])) == (b[1], b[2])
         assert a["loss"] == pytest.approx(float(b[3]), rel=1e-5)
+
+
+def test_killed_before_the_first_checkpoint(plans, unbroken, tmp_path):
+    """Its rows are not written twice."""
+    run_dir = tmp_path / "run"
+    process = start(plans, run_dir, "checkpoint.every_steps=null")
+    while steps_done(run_dir) < 3 and process.poll() is None:
+        time.sleep(0.002)
+    kill(process)
+    with (run_dir / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", "st')  # a line that the kill cut short
+    finish(start(plans, run_dir, "checkpoint.every_steps=null"), run_dir)
+    assert rows(run_dir) == unbroken
 
 
 def test_a_finished_run_is_not_trained_again(plans, unbroken, tmp_path):

@@ -78,6 +78,20 @@ def test_a_mistake_in_one_of_several_processes_is_exit_status_2(plans, tmp_path)
     assert done.returncode == 2 and "data.train=nowhere.jsonl" in done.stderr
 
 
+def test_a_mistake_that_only_rank_0_meets_ends_both_at_once_with_one_message(plans, tmp_path):
+    import fcntl
+    import time
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        begun = time.monotonic()
+        done = launch([*LAUNCHERS["plain python"], *base_overrides(plans), *SHORT, f"run_dir={folder}"], tmp_path)
+    assert done.returncode == 2 and time.monotonic() - begun < 60
+    assert done.stderr.count("another run is writing there") == 1 and "Traceback" not in done.stderr
+
+
 def test_a_second_run_in_the_same_directory_is_refused(plans, tmp_path):
     import fcntl
 

@@ -144,6 +144,9 @@ def test_what_would_overwrite_or_cannot_go_on_is_refused(trained, plans, tmp_pat
     assert "resume=never" in mistake(capsys, caplog, *base, "resume=never")
     assert "trainer.seed" in mistake(capsys, caplog, *base, "trainer.seed=5")
     assert "no such path" in mistake(capsys, caplog, *base, f"resume={tmp_path}/nowhere")
+    before = (trained / "recipe.yaml").read_bytes()
+    assert "has made 2 already" in mistake(capsys, caplog, *base, "trainer.max_steps=1")
+    assert (trained / "recipe.yaml").read_bytes() == before  # a refused command leaves the run as it was
     other = [*base_overrides(plans), *SHORT, f"run_dir={tmp_path}/run", f"resume={trained}", "model.lora.rank=2"]
     assert "another model or LoRA setting" in mistake(capsys, caplog, *other)
 

@@ -17,7 +17,7 @@ from lam_train.objectives.imitation import imitation_loss
 from lam_train.train.checkpoint import Checkpoints, CheckpointSettings, newest_checkpoint
 from lam_train.train.distributed import LaunchSettings, join_world, leave_world
 from lam_train.train.engine import EngineSettings, adam_of, deepspeed_config
-from lam_train.train.metrics import MetricsFile
+from lam_train.train.metrics import METRICS, MetricsFile
 from lam_train.train.trackers import NoTracker
 from lam_train.train.trainer import Trainer, TrainerSettings
 
@@ -65,7 +65,7 @@ def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
 def test_a_gradient_that_is_not_finite_stops_before_the_update(make_trainer, tmp_path, stage):
     trainer = make_trainer(stage)
     batches = iter(trainer.loader)
-    trainer._record(trainer._train_step(next(batches)))
+    trainer._record(trainer._train_step(next(batches), 0.0))
     trainer._after_step()
     before = weights(trainer)
     trainer.engine.module.causal.lm_head.register_full_backward_hook(
@@ -73,12 +73,30 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update(make_trainer, tmp
     )
     batch = next(batches)
     with pytest.raises(Fault) as fault:
-        trainer._train_step(batch)
+        trainer._train_step(batch, 0.0)
     assert "gradient is not finite" in str(fault.value) and "checkpoint of step 1" in str(fault.value)
     assert all(sample in str(fault.value) for sample in batch.samples)
     after = weights(trainer)
     assert before and all(torch.equal(before[name], after[name]) for name in before)
     assert newest_checkpoint(tmp_path / "checkpoints").step == 1
+
+
+def test_a_norm_that_overflows_stops_before_the_update(make_trainer):
+    """Every gradient is finite, their norm is not: noticed inside the optimizer's step, before it moves anything."""
+    trainer = make_trainer()
+    batches = iter(trainer.loader)
+    trainer._train_step(next(batches), 0.0)
+    before = weights(trainer)
+    trainer.engine.module.causal.lm_head.weight.register_hook(lambda gradient: gradient * 1e24)
+    with pytest.raises(Fault, match="gradient norm over all ranks is inf; no weight was updated"):
+        trainer._train_step(next(batches), 0.0)
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(trainer).items())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_bf16_gradients_add_up_in_fp32(make_trainer, stage):
+    trainer = make_trainer(stage, dtype="bf16")
+    assert trainer.engine.get_data_types() == (torch.bfloat16, torch.float32)
 
 
 @pytest.mark.parametrize("stage", [0, 2])
@@ -114,7 +132,7 @@ def test_ranks_that_disagree_with_the_plan_are_noticed(make_trainer):
     batch = next(iter(trainer.loader))
     object.__setattr__(batch, "weight", batch.weight * 2)
     with pytest.raises(Fault, match="the plan says"):
-        trainer._train_step(batch)
+        trainer._train_step(batch, 0.0)
 
 
 @pytest.mark.parametrize(("stage", "kind"), [(1, "DeepSpeedZeroOptimizer"), (3, "DeepSpeedZeroOptimizer_Stage3")])
@@ -142,7 +160,7 @@ def test_bf16_starts_adam_at_step_zero_and_keeps_tiny_updates(make_trainer, stag
     trainer = make_trainer(stage, dtype="bf16", lr=1e-6, steps=3)
     start = weights(trainer)
     for done, batch in enumerate(trainer.loader, start=1):
-        trainer._train_step(batch)
+        trainer._train_step(batch, 0.0)
         steps = {int(state["step"]) for state in adam_of(trainer.engine).state.values()}
         assert steps == {done}
     moved = weights(trainer)
@@ -186,3 +204,9 @@ def test_no_epoch_is_silent_about_a_step_without_targets(plans):
     recipe = SimpleNamespace(batching=BatchingSettings())
     with pytest.raises(UserError, match=samples.ids[5]):
         _fitting(samples, recipe, "training samples", {})
+
+
+def test_metrics_rows_have_the_names_that_are_documented(make_trainer):
+    trainer = make_trainer(steps=1)
+    row = trainer._train_step(next(iter(trainer.loader)), 0.0)
+    assert row.keys() - {"kind", "samples"} == METRICS.keys() - {"mfu"}

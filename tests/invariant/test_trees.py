@@ -171,3 +171,23 @@ def _hidden(model: TrainableModel, pack) -> torch.Tensor:
     with torch.no_grad():
         inputs = attention_inputs(pack, model.causal.config)
         return model.causal.model(input_ids=pack.tokens[None], **inputs).last_hidden_state[0]
+
+
+def test_the_mask_is_the_ancestors_by_brute_force():
+    """Not left to what transformers detects in positions: the explicit mask, against every pair of tokens' paths."""
+    for name in FORESTS:
+        samples = samples_of(name)
+        loader = Loader(samples, BatchingSettings(workers=0), batch_size=len(samples), steps=1, seed=0)
+        pack = loader.dataset[0].packs[0]
+        paths: dict[int, tuple] = {}  # row index -> the tokens from the root to it
+        expected = torch.zeros(len(pack.tokens), len(pack.tokens), dtype=torch.bool)
+        last: list[int] = []  # row indices of the path that the previous row was on
+        for row, depth in enumerate(pack.positions.tolist()):
+            last = [*last[:depth], row]
+            paths[row] = tuple(pack.tokens[last].tolist())
+            expected[row, last] = True
+        inputs = attention_inputs(pack, tiny().causal.config)
+        assert torch.equal(inputs["attention_mask"][0, 0], expected), name
+        assert inputs["use_cache"] is False
+        whole = {tuple(samples.tokens(i).tolist()) for i in range(len(samples))}
+        assert {path for path in paths.values() if path in whole} == whole
