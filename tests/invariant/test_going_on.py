@@ -20,42 +20,58 @@ KINDS = {
     "lora with dropout": ["engine=zero0", "model.lora.rank=4", "model.lora.dropout=0.2"],
     "zero3 lora with dropout": ["engine=zero3", "model.lora.rank=4", "model.lora.dropout=0.2"],
 }
-ON_TWO = ("zero1", "zero2", "zero3", "offload", "zero2 bf16", "zero3 bf16", "zero3 lora with dropout", "zero0")
+ON_TWO = ("zero1", "zero2", "zero3", "offload", "zero3 bf16", "zero3 lora with dropout")
 SAME = ("step", "loss", "grad_norm", "lr", "samples")
 
 
-@pytest.fixture(scope="module", params=[1, 2])
-def runs(request, train_cases):
+ACROSS = [
+    ("zero2", "zero1"),
+    ("zero0", "zero3"),
+    ("zero3", "zero2"),
+    ("zero3", "offload"),
+    ("zero2 bf16", "zero3 bf16"),
+]
+
+
+def broken_and_whole(kinds) -> dict[str, list[str]]:
     cases = {}
-    for kind, overrides in KINDS.items():
-        cases[f"{kind} whole"] = [*WHOLE, *overrides]
-        cases[kind] = [*FIRST, *overrides]
-        cases[f"{kind} then on"] = [*WHOLE, *overrides]
-    return train_cases(cases, ranks=request.param)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_going_on_is_exact_at_the_same_size_and_stage(runs, kind):
-    whole, broken = metrics(runs[f"{kind} whole"]), metrics(runs[kind])
-    assert [[row[key] for key in SAME] for row in broken] == [[row[key] for key in SAME] for row in whole]
-    assert len(whole) == 4 and whole[0]["micro_batches"] >= 1
-    assert "going on from" in (runs[kind] / "log").read_text()
+    for kind in kinds:
+        cases[f"{kind} whole"] = [*WHOLE, *KINDS[kind]]
+        cases[kind] = [*FIRST, *KINDS[kind]]
+        cases[f"{kind} then on"] = [*WHOLE, *KINDS[kind]]
+    return cases
 
 
 @pytest.fixture(scope="module")
 def one_rank(train_cases):
-    return train_cases({kind: [*FIRST, *KINDS[kind]] for kind in ("zero0", "zero2", "zero3", "zero2 bf16")}, ranks=1)
+    stopped = {f"{kind} stopped": [*FIRST, *KINDS[kind]] for kind in {saved for saved, _ in ACROSS}}
+    return train_cases(broken_and_whole(KINDS) | stopped, ranks=1)
 
 
-@pytest.mark.parametrize(
-    ("saved", "gone_on"),
-    [("zero0", "zero3"), ("zero2", "zero0"), ("zero3", "zero2"), ("zero3", "offload"), ("zero2 bf16", "zero3 bf16")],
-)
-def test_one_rank_goes_on_as_two_at_another_stage(one_rank, train_cases, runs, saved, gone_on, tmp_path):
-    copy = tmp_path / "run"
-    shutil.copytree(one_rank[saved], copy)
-    train_cases({"x": [*WHOLE, *KINDS[gone_on], f"run_dir={copy}"]}, ranks=2)
-    whole, broken = metrics(runs[f"{gone_on} whole"]), metrics(copy)
+@pytest.fixture(scope="module")
+def two_ranks(train_cases, one_rank, tmp_path_factory):
+    cases = broken_and_whole(ON_TWO)
+    copies = tmp_path_factory.mktemp("copies")
+    for saved, gone_on in ACROSS:
+        copy = copies / f"{saved}-{gone_on}".replace(" ", "-")
+        shutil.copytree(one_rank[f"{saved} stopped"], copy)
+        cases[f"{saved} to {gone_on}"] = [*WHOLE, *KINDS[gone_on], f"run_dir={copy}"]
+    folders = train_cases(cases, ranks=2)
+    return folders | {f"{s} to {g}": copies / f"{s}-{g}".replace(" ", "-") for s, g in ACROSS}
+
+
+@pytest.mark.parametrize(("ranks", "kind"), [*((1, kind) for kind in KINDS), *((2, kind) for kind in ON_TWO)])
+def test_going_on_is_exact_at_the_same_size_and_stage(one_rank, two_ranks, ranks, kind):
+    runs = one_rank if ranks == 1 else two_ranks
+    whole, broken = metrics(runs[f"{kind} whole"]), metrics(runs[kind])
+    assert [[row[key] for key in SAME] for row in broken] == [[row[key] for key in SAME] for row in whole]
+    assert len(whole) == 4
+    assert "going on from" in (runs[kind] / "log").read_text()
+
+
+@pytest.mark.parametrize(("saved", "gone_on"), ACROSS)
+def test_one_rank_goes_on_as_two_at_another_stage(two_ranks, saved, gone_on):
+    whole, broken = metrics(two_ranks[f"{gone_on} whole"]), metrics(two_ranks[f"{saved} to {gone_on}"])
     assert [row["step"] for row in broken] == [1, 2, 3, 4]
     assert [row["samples"] for row in broken] == [row["samples"] for row in whole]
     tolerance = 1e-3 if "bf16" in gone_on else 1e-5
