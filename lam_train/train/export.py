@@ -70,9 +70,9 @@ def export(causal: torch.nn.Module, model: ModelSettings, target: Path, dtype: t
     """
     causal.config.use_cache = True  # it is for generating now
     causal.config.dtype = dtype
-    state = {
-        name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in causal.state_dict().items()
-    }
+    tied = _tied_names(causal)  # written once, as transformers reads them; converted copies would lose the tie
+    whole = {name: tensor for name, tensor in causal.state_dict().items() if name not in tied}
+    state = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in whole.items()}
     partial = target.with_name(target.name + ".incomplete")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -85,7 +85,7 @@ def export(causal: torch.nn.Module, model: ModelSettings, target: Path, dtype: t
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise Fault(f"{target}: the model could not be written: {error}; the checkpoints are untouched") from None
-    verify(partial, state, _tied_names(causal))
+    verify(partial, state)
     for file in partial.iterdir():
         flush(file)
     if target.exists():
@@ -95,7 +95,7 @@ def export(causal: torch.nn.Module, model: ModelSettings, target: Path, dtype: t
     return target
 
 
-def verify(folder: Path, state: dict[str, torch.Tensor], tied: set[str]) -> int:
+def verify(folder: Path, state: dict[str, torch.Tensor]) -> int:
     """Reads the safetensors back without transformers and compares each tensor; returns their number."""
     seen = set()
     for file in sorted(folder.glob("*.safetensors")):
@@ -105,7 +105,7 @@ def verify(folder: Path, state: dict[str, torch.Tensor], tied: set[str]) -> int:
                 if expected is None or not torch.equal(tensors.get_tensor(name), expected):
                     raise Fault(f"{file}: {name} differs from the trained model; do not use this folder")
                 seen.add(name)
-    missing = sorted(set(state) - seen - tied)
+    missing = sorted(set(state) - seen)
     if missing:
         raise Fault(f"{folder}: {missing[0]} is missing from the exported weights")
     return len(seen)

@@ -53,12 +53,29 @@ def test_a_changed_export_is_noticed(trained, monkeypatch):
     from lam_train.train.export import verify
 
     state = load_file(trained / "model" / "model.safetensors")
-    assert verify(trained / "model", state, set()) == len(state)
+    assert verify(trained / "model", state) == len(state)
     name = next(iter(state))
     with pytest.raises(Fault, match=name):
-        verify(trained / "model", state | {name: state[name] + 1e-3}, set())
+        verify(trained / "model", state | {name: state[name] + 1e-3})
     with pytest.raises(Fault, match="missing"):
-        verify(trained / "model", state | {"another": state[name]}, set())
+        verify(trained / "model", state | {"another": state[name]})
+
+
+def test_tied_embeddings_are_written_once(tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    from lam_train.model.load import ModelSettings
+    from lam_train.model.tiny import tiny_config
+    from lam_train.train.export import export
+
+    config = tiny_config(259)
+    config.tie_word_embeddings = True
+    model = AutoModelForCausalLM.from_config(config)
+    export(model, ModelSettings(source="tiny"), tmp_path / "model", torch.bfloat16, "a card")
+    names = load_file(tmp_path / "model" / "model.safetensors").keys()
+    assert "model.embed_tokens.weight" in names and "lm_head.weight" not in names
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    assert torch.equal(again.lm_head.weight, model.model.embed_tokens.weight.bfloat16())
 
 
 def test_validation_rows_have_another_kind_and_the_best_is_pointed_at(trained):
