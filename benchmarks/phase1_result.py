@@ -31,6 +31,7 @@ def main(training: Path, evaluation: Path, target: Path) -> None:
         shutil.copy(training / name, target / name)
     for name in COPIED["evaluation"]:
         shutil.copy(evaluation / "evaluation" / name, target / name)
+    shutil.copy(training / "model" / "README.md", target / "model-card.md")
     rows = [json.loads(line) for line in (training / "metrics.jsonl").read_text().splitlines()]
     kept = [{k: v for k, v in row.items() if k != "samples"} for row in rows]
     (target / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
@@ -49,7 +50,9 @@ def page(training: Path, rows: list[dict], report: str) -> str:
     }
     trainer, losses = recipe["trainer"], ", ".join(f"{row['loss']:.3f} (step {row['step']})" for row in held_out)
     facts = [
-        f"date: {versions['time'][:10]}; commit {versions['git_commit'][:12]}",
+        f"date: {versions['time'][:10]}; commit {versions['git_commit'][:12]}"
+        + (" with uncommitted changes" if versions["git_changes"] else ""),
+        "data: all packaged documentation, split by page (counts in model-card.md)",
         f"hardware: {hardware()}",
         f"model: SmolLM2-135M-Instruct, full fine-tuning, {recipe['engine']['dtype']} with fp32 master weights",
         f"settings: lr {trainer['lr']}, {trainer['schedule']}, {trainer['warmup_steps']} warm-up steps, batch "
@@ -63,7 +66,11 @@ def page(training: Path, rows: list[dict], report: str) -> str:
     ]
     plots = "![loss](loss.png)\n\n![throughput](throughput.png)\n\n![evaluation](evaluation.png)\n"
     head = "# Phase 1: SmolLM2-135M learns to plan from all packaged documentation\n\n"
-    return head + "".join(f"- {fact}\n" for fact in facts) + f"\n{plots}\n{report.replace('# ', '## ', 1)}"
+    return (
+        head
+        + "".join(f"- {fact}\n" for fact in facts)
+        + f"\n{plots}\n{report.replace('# ', '## ', 1).replace('![scores](evaluation.png)', '')}"
+    )
 
 
 if __name__ == "__main__":

@@ -88,7 +88,11 @@ class RunDirectory:
 
 def versions() -> dict:
     """Of Python, lam_train and the packages that decide results; the git commit where there is one."""
-    found = {"python": platform.python_version(), "lam_train": lam_train.__version__, "command": sys.argv}
+    found = {
+        "python": platform.python_version(),
+        "lam_train": lam_train.__version__,
+        "command": ["lam_train", *sys.argv[1:]],
+    }
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
