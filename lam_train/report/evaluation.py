@@ -188,12 +188,14 @@ def plot_scores(report: PlanReport, path: Path) -> None:
     metrics = [*MATCHED, *(JUDGED if report.judge else ())]
     width = 0.8 / len(report.scores)
     figure, axes = pyplot.subplots(figsize=(2.0 * len(metrics) + 1.5, 4), layout="constrained")
+    tallest = 0.0
     for place, score in enumerate(report.scores):
         for column, metric in enumerate(metrics):
             estimate = score.estimates.get(metric)
             if estimate is None:
                 continue
             mean, low, high = 100 * estimate.mean, 100 * estimate.low, 100 * estimate.high
+            tallest = max(tallest, high)
             at = column + (place - (len(report.scores) - 1) / 2) * width
             bar = axes.bar(
                 at, mean, width, yerr=[[max(mean - low, 0)], [max(high - mean, 0)]], capsize=3, color=f"C{place}"
@@ -203,7 +205,7 @@ def plot_scores(report: PlanReport, path: Path) -> None:
             axes.annotate(f"{mean:.1f}", (at, high), ha="center", va="bottom", fontsize=8)
     axes.set_xticks(range(len(metrics)), [TITLES[metric] for metric in metrics])
     axes.set_ylabel("% of steps or tasks")
-    axes.set_ylim(0, 105)
+    axes.set_ylim(0, min(105, 1.3 * tallest + 1))  # room for the legend
     axes.set_title(f"{report.tasks} held-out tasks, {report.pages} pages, {report.level:.0%} intervals")
     axes.legend()
     figure.savefig(path, dpi=130)
