@@ -1,5 +1,7 @@
 """The DeepSpeed engine: its configuration, every setting that changes learning written out."""
 
+import contextlib
+import io
 import logging
 import os
 from typing import Annotated, Literal
@@ -79,12 +81,13 @@ def build_engine(model: torch.nn.Module, settings: EngineSettings, *, lr: float,
     if not trained:
         raise UserError("no parameter of the model is trainable; is model.lora.target_modules right?")
     optimizer = torch.optim.AdamW(trained, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
-    engine, *_ = deepspeed.initialize(
-        model=model,
-        optimizer=optimizer,
-        config=deepspeed_config(settings, clipping),
-        dist_init_required=False,
-    )
+    with contextlib.redirect_stdout(io.StringIO()):  # its bf16 optimizer prints memory figures
+        engine, *_ = deepspeed.initialize(
+            model=model,
+            optimizer=optimizer,
+            config=deepspeed_config(settings, clipping),
+            dist_init_required=False,
+        )
     return engine
 
 
