@@ -12,6 +12,17 @@ command -v git >/dev/null || needed+=(git)
 command -v "$python" >/dev/null || needed+=(python3)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || needed+=(python3-venv)
 command -v dpkg-deb >/dev/null || needed+=(dpkg)
+# LibreOffice Writer, the application that agents act in, and its Python bridge (no screen is needed)
+[ -e /usr/lib/libreoffice/program/libswlo.so ] || needed+=(libreoffice-writer)
+/usr/bin/python3 -c 'import uno' 2>/dev/null || needed+=(python3-uno)
+[ -e /usr/lib/libreoffice/program/pythonscript.py ] || needed+=(libreoffice-script-provider-python)
+fc-list 2>/dev/null | grep -q 'Liberation Serif' || needed+=(fonts-liberation fontconfig)
+fc-list 2>/dev/null | grep -q 'DejaVu Sans' || needed+=(fonts-dejavu)
+command -v pdftoppm >/dev/null || needed+=(poppler-utils)
+# For a visible Writer: a virtual screen, a window manager, mouse and keyboard
+command -v Xvfb >/dev/null || needed+=(xvfb)
+command -v openbox >/dev/null || needed+=(openbox)
+command -v xdotool >/dev/null || needed+=(xdotool)
 if [ ${#needed[@]} -gt 0 ]; then
     line="apt-get update && apt-get install -y --no-install-recommends ${needed[*]}"
     if [ "$(id -u)" = 0 ]; then bash -c "$line"

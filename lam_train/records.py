@@ -5,12 +5,27 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
 from lam_train.errors import UserError
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 PlanKind = Literal["steps", "prose", "menu_path"]
+Split = Literal["train", "explore", "validation", "test"]
+Status = Literal["CONTINUE", "FINISH"]
+Outcome = Literal["success", "fail", "unsure", "error"]  # "error": the application broke, whatever the policy did
+ControlType = Literal[
+    "Button", "Edit", "TabItem", "ListItem", "MenuItem", "ScrollBar", "TreeItem", "Document", "Hyperlink", "ComboBox"
+]  # the paper's ten UIA types (Appendix C)
+FAILURES = (
+    "bad format",  # an answer that is no action
+    "wrong control",  # a label that is not on the screen, or one that cannot take the function
+    "wrong argument",
+    "early finish",  # FINISH, and the document is not as asked
+    "step limit",
+    "application error",
+    "no plan",  # the expert does not understand the request
+)
 
 
 class Record(BaseModel):
@@ -30,6 +45,135 @@ class TaskPlan(Record):
     license: str = ""
     page: str = ""
     kind: PlanKind = "steps"  # "steps": a numbered list; the two others are weaker, made from prose
+
+
+class Operation(Record):
+    """One thing that a task asks for, as its checker knows it; never shown to a policy or an expert."""
+
+    name: Text  # the family: "bold", "insert_table", …
+    parameters: dict[str, JsonValue] = {}
+
+
+class Task(Record):
+    """A request about a document, and what must have become of the document for it to be done."""
+
+    task_id: Text
+    request: Text
+    app: Text = "writer"
+    template: str = ""  # the document it starts from, by its name among the application's templates
+    family: str = ""  # the operations' names, joined by "+"
+    wording: str = ""  # which phrasing the request is, so that phrasings can be held out
+    operations: list[Operation] = []
+    split: Split = "train"
+    source: str = "own"  # "generated", "evolved", "imported", …
+    parent: str = ""  # the task or task-plan it was made from
+
+
+class Control(Record):
+    """A control on the screen, as the paper lists it (Appendix C)."""
+
+    label: Text  # "1", "2", … in the order of the list; holds for this observation only
+    control_text: str
+    control_type: ControlType
+    selected: bool | None = None  # None here and below: the control has no such state
+    checked: bool | None = None
+    value: str | None = None  # what a field holds; of document text, its paragraph style or the cell's name
+    enabled: bool = True
+
+
+class Observation(Record):
+    """What a policy sees: the visible controls of the focused window, the document's text among them."""
+
+    window: str  # title of the focused window or dialog
+    controls: list[Control]
+    modal: bool = False  # a dialog or an open menu stands before the document and replaces the list
+    result: str = ""  # of the last action: what it gave, or why it was refused
+
+    def control(self, label: str) -> Control | None:
+        """The control with this label, or None."""
+        return next((control for control in self.controls if control.label == label), None)
+
+
+class Action(Record):
+    """A policy's decision, with the paper's seven keys (Appendix C). `function` "" does nothing: it only finishes."""
+
+    thought: str = ""
+    control_label: str = ""  # "" where the function needs no control
+    control_name: str = ""
+    function: str = ""
+    args: dict[str, JsonValue] = {}
+    status: Status = "CONTINUE"  # FINISH: the task is done once this action is
+    plan: list[str] = []  # what is still to do after this action; empty when finished
+
+
+class Previous(Record):
+    """An earlier action and what came of it."""
+
+    action: Action
+    result: str = ""
+    error: bool = False  # it was refused and changed nothing
+
+
+class State(Record):
+    """All that a policy decides on: request, observation, and the memory of the episode."""
+
+    request: Text
+    observation: Observation
+    previous: list[Previous] = []
+    app: Text = "writer"
+
+    @property
+    def plan(self) -> list[str]:
+        """The previous plan: what was still to do after the last action."""
+        return self.previous[-1].action.plan if self.previous else []
+
+
+class Step(Record):
+    """One turn of an episode. The token fields are a model's own; empty for experts and endpoints."""
+
+    observation: Observation  # before the action
+    action: Action
+    result: str = ""
+    error: bool = False
+    acceptable: list[str] = []  # labels of the controls that would have done the same, the chosen one among them
+    answer: str = ""  # the policy's text as it wrote it
+    problem: str = ""  # why the answer could not be read as an action; the action is then empty
+    prompt_tokens: list[int] = []
+    answer_tokens: list[int] = []  # with the end-of-turn token, where it was written
+    logprobs: list[float] = []  # of answer_tokens, under the policy that wrote them
+    seconds: float = 0.0  # decision and action together
+    decision_seconds: float = 0.0
+
+
+class Verdict(Record):
+    """Whether the task is done, by whom, and why."""
+
+    complete: Literal["yes", "no", "unsure"]
+    reason: str = ""
+    by: str = "check"  # "check", or "judge:MODEL"
+
+
+class Trajectory(Record):
+    """An episode, whole."""
+
+    trajectory_id: Text
+    task: Task
+    policy: str
+    steps: list[Step]
+    outcome: Outcome
+    reason: str = ""  # of a failure: one of `FAILURES`, else the error's text
+    verdicts: list[Verdict] = []  # the executable check first, then any judge
+    seconds: float = 0.0
+    retries: int = 0  # how often the application broke and the episode was begun again
+    versions: dict[str, str] = {}  # of application, policy, settings: what it would take to repeat it
+
+    def states(self) -> list[State]:
+        """The state that each step was decided in, in order."""
+        previous = [Previous(action=step.action, result=step.result, error=step.error) for step in self.steps]
+        return [
+            State(request=self.task.request, observation=step.observation, previous=previous[:index], app=self.task.app)
+            for index, step in enumerate(self.steps)
+        ]
 
 
 RecordT = TypeVar("RecordT", bound=Record)

@@ -75,7 +75,7 @@ def judge_plans(tasks: list[TaskPlan], answers: list[str], settings: JudgeSettin
     try:
         import openai
     except ImportError:
-        raise UserError("evaluate.judge needs the package openai: pip install 'lam_train[judge]'") from None
+        raise UserError("evaluate.judge needs the package openai: pip install 'lam_train[endpoint]'") from None
     refused = (
         openai.AuthenticationError,
         openai.PermissionDeniedError,

@@ -1,0 +1,1 @@
+"""Applications to act in, behind Gymnasium's API."""
