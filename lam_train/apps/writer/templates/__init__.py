@@ -1,0 +1,30 @@
+"""The documents that tasks start from: their names, descriptions and files.
+
+The texts in `source/` were written for this project and are dedicated to the public domain (CC0 1.0); the .docx files
+are made from them by `lam_train/apps/writer/make_templates.py`.
+"""
+
+import difflib
+import json
+from pathlib import Path
+
+from lam_train.errors import UserError
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def descriptions() -> dict[str, str]:
+    """Template name -> what the document is, from `description.json` (file name -> description, as UFO has it)."""
+    listed = json.loads((FOLDER / "description.json").read_text(encoding="utf-8"))
+    return {Path(file).stem: text for file, text in listed.items()}
+
+
+def template_path(name: str) -> Path:
+    """The .docx of a template, by its name ("letter"); raises UserError with the nearest name."""
+    path = FOLDER / f"{name}.docx"
+    if Path(name).name == name and path.is_file():
+        return path
+    known = sorted(descriptions())
+    near = difflib.get_close_matches(name, known, n=1)
+    raise UserError(f"template {name!r}: no such document; {f'did you mean {near[0]}? ' if near else ''}There are "
+                    f"{', '.join(known)}")
