@@ -17,8 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, Field, ValidationError
 
+from lam_train.agent.episode import EpisodeSettings
 from lam_train.batching.layout import BatchingSettings
 from lam_train.collect.pipeline import CollectSettings
+from lam_train.collect.trajectories.experts import ExpertSettings
+from lam_train.collect.trajectories.pipeline import CollectTrajectoriesSettings
 from lam_train.errors import UserError
 from lam_train.evaluate.plans import EvaluateSettings
 from lam_train.language.data import DataSettings
@@ -31,8 +34,8 @@ from lam_train.train.export import ExportSettings
 from lam_train.train.trackers import TrackerSettings
 from lam_train.train.trainer import TrainerSettings
 
-Run = Literal["task_plan", "collect_plans", "evaluate_plans", "export", "quickstart"]
-GROUPS = ("model", "engine", "data", "tracker", "launch")
+Run = Literal["task_plan", "collect_plans", "collect", "evaluate_plans", "export", "quickstart"]
+GROUPS = ("model", "engine", "data", "tracker", "launch", "expert")
 
 
 class Recipe(Settings):
@@ -58,6 +61,9 @@ class Recipe(Settings):
     checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
     export: ExportSettings = Field(default_factory=ExportSettings)
     collect: CollectSettings = Field(default_factory=CollectSettings)
+    trajectories: CollectTrajectoriesSettings = Field(default_factory=CollectTrajectoriesSettings)
+    expert: ExpertSettings = Field(default_factory=ExpertSettings)
+    episode: EpisodeSettings = Field(default_factory=EpisodeSettings)
     evaluate: EvaluateSettings | None = None
 
     def yaml(self) -> str:

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 TRAINS = {"task_plan": "lam_train.phases.task_plan"}
 ALONE = {
     "collect_plans": "lam_train.phases.collect_plans",
+    "collect": "lam_train.phases.collect",
     "evaluate_plans": "lam_train.phases.evaluate_plans",
     "export": "lam_train.phases.export",
     "quickstart": "lam_train.phases.quickstart",

@@ -1,0 +1,247 @@
+"""Collecting trajectories in a toy word processor: stages, counts, planned execution, store, resumption."""
+
+import json
+
+import pytest
+
+from lam_train.agent.episode import EpisodeSettings
+from lam_train.collect.trajectories.collection import Collection, collect_with_planner
+from lam_train.collect.trajectories.counts import CollectionCounts, ending
+from lam_train.collect.trajectories.experts import ExpertSettings
+from lam_train.collect.trajectories.grounding import ground, similarity
+from lam_train.collect.trajectories.instantiation import Instantiation, PlannedAction
+from lam_train.collect.trajectories.pipeline import CollectTrajectoriesSettings, collect_trajectories
+from lam_train.collect.trajectories.store import FolderLock, ShardStore, read_trajectories
+from lam_train.collect.trajectories.task_source import select
+from lam_train.errors import UserError
+from lam_train.records import Control, Observation, Trajectory
+from tests.unit.toy_document import ToyDocument, toy_document_task
+
+EXPERT = ExpertSettings(kind="tests.unit.toy_document:toy_expert")
+
+
+def collect(folder, tasks, **settings):
+    opened = []
+
+    def open_environments():
+        opened.extend(ToyDocument(crashes=["toy-0006"]) for _ in range(2))
+        return opened
+
+    settings = CollectTrajectoriesSettings(application="toy", output=str(folder), **settings)
+    counts = collect_trajectories(settings, EXPERT, EpisodeSettings(retries=1), tasks, open_environments)
+    return counts, opened
+
+
+TASKS = [
+    toy_document_task(0),
+    toy_document_task(1, "italic"),
+    toy_document_task(2, "underlined"),  # the expert does something else
+    toy_document_task(3, request="Please embolden it"),  # the expert does not understand
+    toy_document_task(4, text="nowhere", split="explore"),  # select_text is refused
+    toy_document_task(5, split="test"),  # not asked for
+    toy_document_task(6),  # the application breaks
+]
+
+
+def test_stages_add_up(tmp_path):
+    counts, _ = collect(tmp_path / "out", TASKS, shard_size=2)
+    assert {stage: n for stage, n in counts.all.items() if n} == {
+        "tasks": 6, "not_instantiated": 1, "instantiated": 5, "broken": 1, "discarded": 1, "executed": 3, "success": 2,
+        "fail": 1,
+    }  # fmt: skip
+    assert dict(counts.reasons) == {
+        ("fail", "early finish"): 1,
+        ("not_instantiated", "no plan"): 1,
+        ("discarded", "wrong argument"): 1,
+        ("broken", "application error"): 1,
+    }
+    assert counts.by["split"]["explore"]["discarded"] == 1 and "test" not in counts.by["split"]
+    episodes = {episode.task.task_id: episode for episode in read_trajectories(tmp_path / "out")}
+    assert episodes["toy-0000"].outcome == "success" and len(episodes["toy-0000"].steps) == 2
+    assert episodes["toy-0000"].verdicts[0].by == "check"
+    assert episodes["toy-0004"].steps[0].error and "nowhere" in episodes["toy-0004"].steps[0].result
+    assert len(list((tmp_path / "out").glob("episodes-*.jsonl"))) == 3
+    written = json.loads((tmp_path / "out" / "counts.json").read_text())
+    assert written["all"]["success"] == 2 and written["by"]["family"]["bold"]["tasks"] == 4
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "2 successes (33.3%), 2.00 steps each" in card and "Make 'Dear' bold" in card
+
+
+def test_going_on_adds_what_is_missing_and_opens_nothing_when_all_is_there(tmp_path):
+    collect(tmp_path, TASKS[:2])
+    first = list(read_trajectories(tmp_path))
+    counts, opened = collect(tmp_path, TASKS)
+    episodes = list(read_trajectories(tmp_path))
+    assert episodes[:2] == first and counts.all["tasks"] == len(episodes) == 6 and opened
+    assert len({episode.trajectory_id for episode in episodes}) == 6
+    again, opened = collect(tmp_path, TASKS)
+    assert again.as_dict() == counts.as_dict() and not opened
+
+
+def test_another_expert_does_not_go_on_in_the_same_folder(tmp_path):
+    collect(tmp_path, TASKS[:1])
+    with Collection(tmp_path) as collection, pytest.raises(UserError, match="expert=toy-expert, now it is other"):
+        collection.check_identity({"application": "toy", "expert": "other"})
+
+
+# -- The store --------------------------------------------------------------------------------------------------------
+
+
+def episode(number: int) -> Trajectory:
+    task = toy_document_task(number)
+    return Trajectory(trajectory_id=f"t{number}", task=task, policy="p", steps=[], outcome="fail", reason="no plan")
+
+
+def test_a_line_cut_off_at_any_byte_is_healed(tmp_path):
+    store = ShardStore(tmp_path, "episodes", Trajectory, 10)
+    for number in range(3):
+        store.append(episode(number))
+    store.close()
+    whole = (tmp_path / "episodes-00000.jsonl").read_bytes()
+    ends = [place + 1 for place, byte in enumerate(whole) if byte == 10]
+    for size in range(0, len(whole), 17):
+        (tmp_path / "episodes-00000.jsonl").write_bytes(whole[:size])
+        store = ShardStore(tmp_path, "episodes", Trajectory, 10)
+        kept = sum(end <= size for end in ends)
+        assert store.healed == (size not in (0, *ends))
+        assert [e.trajectory_id for e in store] == [f"t{n}" for n in range(kept)]
+        store.append(episode(kept))
+        store.close()
+        assert [e.trajectory_id for e in store] == [f"t{n}" for n in range(kept + 1)]
+
+
+def test_shards_are_filled_and_gone_on_with(tmp_path):
+    for number in range(7):  # opened anew for every record
+        store = ShardStore(tmp_path, "episodes", Trajectory, 3)
+        store.append(episode(number))
+        store.close()
+    lines = [shard.read_bytes().count(b"\n") for shard in store.shards()]
+    assert lines == [3, 3, 1] and [e.trajectory_id for e in store] == [f"t{n}" for n in range(7)]
+    (tmp_path / "episodes-00001.jsonl").unlink()
+    with pytest.raises(UserError, match=r"episodes-00001\.jsonl is missing"):
+        list(read_trajectories(tmp_path))
+
+
+def test_two_collections_do_not_share_a_folder(tmp_path):
+    lock = FolderLock(tmp_path)
+    with pytest.raises(UserError, match="another collection"):
+        FolderLock(tmp_path)
+    lock.release()
+    FolderLock(tmp_path).release()
+
+
+# -- Tasks ------------------------------------------------------------------------------------------------------------
+
+
+def test_selection_is_a_sample_that_depends_on_the_seed_alone():
+    tasks = [toy_document_task(n, split=("train", "test")[n % 5 == 0]) for n in range(50)]
+    chosen = select(tasks, ["train"], None, 10, seed=1)
+    assert chosen == select(tasks[::-1], ["train"], None, 10, seed=1) != select(tasks, ["train"], None, 10, seed=2)
+    assert select(tasks, ["train"], None, 20, seed=1)[:10] == chosen and all(t.split == "train" for t in chosen)
+    with pytest.raises(UserError, match="comes twice"):
+        select([*tasks, tasks[0]], ["train"], None, None, 0)
+    with pytest.raises(UserError, match="family blod"):
+        select(tasks, ["train"], ["blod"], None, 0)
+    with pytest.raises(UserError, match="no task is left of 50"):
+        select(tasks, ["explore"], None, None, 0)
+
+
+# -- Grounding and execution of plans ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("planned", "shown", "same"),
+    [
+        ("Highlight", "Text Highlight Color", True),  # the paper's example
+        ("Bold", "bold", True),
+        ("Paragraph", "_Paragraph...", True),
+        ("Bold", "Bold (Ctrl+B)", True),
+        ("Insert Table", "Table", True),
+        ("OK", "Look Up", False),
+        ("Bold", "Italic", False),
+        ("Font Size", "Font Color", False),
+        ("Columns", "Rows", False),
+    ],
+)
+def test_names_that_mean_the_same_control(planned, shown, same):
+    assert (similarity(planned, shown) >= 80) == same
+
+
+def controls(*names: str) -> Observation:
+    listed = [Control(label=str(i), control_text=n, control_type="Button") for i, n in enumerate(names, start=1)]
+    return Observation(window="w", controls=listed)
+
+
+def test_the_nearest_control_wins_and_a_far_one_never():
+    screen = controls("Font Size", "Increase Font Size", "Bold", "Bold")
+    plan = PlannedAction(step="s", control_text="Font Size", function="click_input")
+    assert ground(plan, screen, 80, first=True).label == "1"
+    labelled = PlannedAction(step="s", control_label="4", control_text="Bold", function="click_input")
+    assert ground(labelled, screen, 80, first=True).label == "4"
+    assert ground(labelled, screen, 80, first=False).label == "3"  # labels of an earlier screen say nothing
+    missing = ground(plan.model_copy(update={"control_text": "Watermark"}), screen, 80, first=True)
+    assert "nothing like 'Watermark'" in missing
+    assert ground(plan.model_copy(update={"control_text": ""}), screen, 80, first=True) is None
+
+
+class Planner:
+    """Plans from a table; counts its calls."""
+
+    name, parallel = "planner", 2
+
+    def __init__(self, plans):
+        self.plans, self.calls = plans, []
+
+    def plan(self, task, document):
+        self.calls.append(task.task_id)
+        assert any(control.control_text == "Bold" for control in document.controls)
+        given = self.plans.get(task.task_id)
+        if given is None:
+            return Instantiation(task=task, problem="no plan: too hard")
+        return Instantiation(task=task, actions=given)
+
+
+def bold(text: str, control: str = "Make bold") -> list[PlannedAction]:
+    return [
+        PlannedAction(step="Select it", function="select_text", args={"text": text}),
+        PlannedAction(step="Press Bold", control_text=control, function="click_input"),
+    ]
+
+
+def test_plans_are_executed_and_any_error_discards(tmp_path):
+    tasks = [toy_document_task(n, text=word) for n, word in enumerate(("Ms", "was", "Ms", "meeting", "Ms"))]
+    tasks.append(toy_document_task(6, text="Ms"))  # the same request again, on the same text
+    plans = {
+        "toy-0000": bold("Ms"),
+        "toy-0001": bold("was", "Watermark"),  # no such control
+        "toy-0002": bold("nobody"),  # no such text: the second action must not run
+        "toy-0003": bold("meeting", "Italic"),
+        "toy-0006": [*bold("Ms"), *bold("Ms", "Italic")],
+    }
+    planner = Planner(plans)
+    environments = [ToyDocument(), ToyDocument()]
+    with Collection(tmp_path) as collection:
+        arguments = (tasks, planner, environments, 80.0, EpisodeSettings(max_steps=2), lambda kept: kept)
+        collect_with_planner(collection, *arguments)
+        collect_with_planner(collection, *arguments)
+    assert sorted(planner.calls) == [task.task_id for task in tasks]  # no call is made twice
+    episodes = {episode.task.task_id: episode for episode in read_trajectories(tmp_path)}
+    assert len(episodes) == 6
+    ends = {task_id: (ending(e), e.reason, len(e.steps)) for task_id, e in episodes.items()}
+    assert ends == {
+        "toy-0000": ("success", "", 2),
+        "toy-0001": ("discarded", "wrong control", 2),
+        "toy-0002": ("discarded", "wrong argument", 1),
+        "toy-0003": ("fail", "early finish", 2),
+        "toy-0004": ("not_instantiated", "no plan", 0),
+        "toy-0006": ("fail", "early finish", 4),  # longer than the step limit, and executed whole
+    }
+    step = episodes["toy-0000"].steps[1]
+    assert step.action.control_name == "Bold" and step.action.status == "FINISH" and step.action.plan == []
+    assert json.loads(step.answer)["controlText"] == "Make bold"
+    assert episodes["toy-0000"].steps[0].action.plan == ["Press Bold"]
+    counts = CollectionCounts()
+    for kept in episodes.values():
+        counts.add(kept)
+    counts.check()
+    assert counts.all["success"] == 1 and counts.all["not_instantiated"] == 1
