@@ -1,0 +1,239 @@
+"""The compact prompt: one line a thing, first what most samples share.
+
+    Button: Open|Save|12=Left|13=Left        controls by type; `label=text` where the text does not say which one
+    Button*: Bold|Italic                     * can be checked, + can be selected, = holds a value
+    window: Letter.docx                      `modal:` for a dialog or an open menu
+    97[Heading 1] Quarterly report           document text: label, style (where it differs from the line before), text
+    checked: Bold                            the states, by name or, where there is none, `label=`
+    disabled: Paste
+    values: Font Name=Liberation Serif|Font Size=12
+    request: Make the title bold
+    did {"do":"select_text","text":"Quarterly report"}: selected
+    plan: ["click Bold"]                     what was still to do after the last action
+
+A line of ours begins with a type, a label or a word and a mark; text of others is escaped, so it is never such a line.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+
+from lam_train.language.compact_answer import action_keys, action_of_keys
+from lam_train.language.control_handles import Handles, label_handle, label_of
+from lam_train.language.functions import FUNCTIONS
+from lam_train.language.one_line import cut, one_line, original, split_at, to_json
+from lam_train.language.step_format import StepFormat
+from lam_train.records import Action, Control, Observation, Previous, State
+
+ORDER = ("controls", "window", "text", "state", "request", "memory")  # by the measured tree ratio
+SYSTEM = (
+    "You operate the application {app}. Answer the state with the next action, one line of JSON: on: a control's name "
+    "or number; do: a function, click_input unless said, beside its arguments; end: true when the request is done "
+    "after it; plan: what is then left.\nFunctions: {functions}"
+)
+_APP = re.compile(r"You operate the application ((?:\\.|[^\\.])*)\. ")
+_STATES = (("*", "checked"), ("+", "selected"), ("=", "value"))
+_RUN = re.compile(r"([A-Z][A-Za-z]+)([*+=]*)(?: (\d+))?: ")
+_TEXT = re.compile(r"(\d+|#(?:\\.|[^\\ \[*+])*)([*+]*)(?:\[((?:\\.|[^\\\]])*)\])? ")
+_NO_VALUE = "-"
+
+
+# Writing -------------------------------------------------------------------------------------------------------------
+
+
+def compact_prompt(state: State, format: StepFormat) -> list[dict[str, str]]:
+    """The messages that a policy is shown."""
+    functions = ", ".join(function.signature() for function in FUNCTIONS.values())
+    parts = prompt_parts(state, format)
+    return [
+        {"role": "system", "content": SYSTEM.format(app=one_line(state.app, "."), functions=functions)},
+        {"role": "user", "content": "\n".join(line for name in ORDER for line in parts[name])},
+    ]
+
+
+def prompt_parts(state: State, format: StepFormat) -> dict[str, list[str]]:
+    """The lines of each part of the user's message."""
+    observation = state.observation
+    handles = Handles(observation.controls)
+    listed = [control for control in observation.controls if control.control_type != "Document"]
+    texts = [control for control in observation.controls if control.control_type == "Document"]
+    return {
+        "controls": list(_control_lines(listed, handles)),
+        "window": [f"{'modal' if observation.modal else 'window'}: {one_line(observation.window)}"],
+        "text": list(_text_lines(texts, format)),
+        "state": list(_state_lines(observation.controls, handles)),
+        "request": [f"request: {one_line(state.request)}"],
+        "memory": list(_memory_lines(state, format)),
+    }
+
+
+def _marks(control: Control) -> str:
+    return "".join(mark for mark, name in _STATES if getattr(control, name) is not None)
+
+
+def _control_lines(controls: list[Control], handles: Handles) -> Iterator[str]:
+    """Neighbours of one type and the same kinds of state on a line; labels count on from the control before."""
+    line, kind, expected = "", None, 1
+    for control in controls:
+        number = label_handle(control.label)
+        jumps = isinstance(number, int) and number != expected
+        item = one_line(control.control_text, "|=")
+        if not handles.by_name(control):
+            item = f"{one_line(control.label, '|=')}={item}"
+        if kind != (control.control_type, _marks(control)) or jumps:
+            if line:
+                yield line
+            kind = (control.control_type, _marks(control))
+            line = f"{kind[0]}{kind[1]}{f' {number}' if jumps else ''}: {item}"
+        else:
+            line += f"|{item}"
+        expected = number + 1 if isinstance(number, int) else expected + 1
+    if line:
+        yield line
+
+
+def _text_lines(texts: list[Control], format: StepFormat) -> Iterator[str]:
+    before: str | None = None
+    for control in texts:
+        number = label_handle(control.label)
+        label = str(number) if isinstance(number, int) else one_line(number, " [*+")
+        style = ""
+        if control.value != before:
+            value = _NO_VALUE if control.value is None else one_line(control.value, "]" + _NO_VALUE)
+            style = f"[{value}]"
+        before = control.value
+        marks = _marks(control).replace("=", "")
+        yield f"{label}{marks}{style} {one_line(cut(control.control_text, format.text_limit))}"
+
+
+def _state_lines(controls: list[Control], handles: Handles) -> Iterator[str]:
+    def reference(control: Control) -> str:
+        return one_line(control.control_text, "|=") if handles.by_name(control) else f"{one_line(control.label, '|=')}="
+
+    for word, chosen in (
+        ("checked", [c for c in controls if c.checked]),
+        ("selected", [c for c in controls if c.selected]),
+        ("disabled", [c for c in controls if not c.enabled]),
+    ):
+        if chosen:
+            yield f"{word}: {'|'.join(map(reference, chosen))}"
+    held = [c for c in controls if c.value is not None and c.control_type != "Document"]
+    if held:
+        yield f"values: {'|'.join(f'{reference(c)}={one_line(c.value, chr(124) + chr(61))}' for c in held)}"
+
+
+def _memory_lines(state: State, format: StepFormat) -> Iterator[str]:
+    shown = shown_history(state, format)
+    if state.observation.result != (shown[-1].result if shown else ""):
+        yield f"result: {one_line(cut(state.observation.result, format.result_limit))}"
+    for previous in shown:
+        done = to_json(_done(previous.action, format), tight=True)
+        result = one_line(cut(previous.result, format.result_limit))
+        yield f"{'refused' if previous.error else 'did'} {done}{f': {result}' if result else ''}"
+    if state.plan:
+        yield f"plan: {to_json(state.plan, tight=True)}"
+
+
+def shown_history(state: State, format: StepFormat) -> list[Previous]:
+    """The earlier actions that the format shows."""
+    return state.previous if format.history is None else state.previous[len(state.previous) - format.history :]
+
+
+def _done(action: Action, format: StepFormat) -> dict:
+    """An earlier action as an answer; its label means nothing any more, its control's name does."""
+    bare = action.model_copy(update={"thought": "", "plan": []})
+    return action_keys(bare, cut(action.control_name, format.text_limit) or None, None)
+
+
+# Reading -------------------------------------------------------------------------------------------------------------
+
+
+def read_compact_prompt(messages: list[dict[str, str]]) -> State:
+    """The state that a prompt shows; of earlier actions, what it shows of them."""
+    app = _APP.match(messages[0]["content"])
+    reader = _Reader()
+    for line in messages[1]["content"].split("\n"):
+        reader.line(line)
+    return reader.state(original(app[1]))
+
+
+class _Reader:
+    """Lines in, a state out."""
+
+    def __init__(self) -> None:
+        self.controls: list[dict] = []
+        self.before: str | None = None
+        self.expected = 1
+        self.seen: dict[str, str] = {}
+        self.previous: list[Previous] = []
+
+    def line(self, line: str) -> None:
+        run, text = _RUN.match(line), _TEXT.match(line)
+        word, _, rest = line.partition(": ")
+        if run:
+            self._run(run, line[run.end() :])
+        elif text:
+            self._text(text, line[text.end() :])
+        elif line.startswith(("did ", "refused ")):
+            self._earlier(line)
+        else:
+            self.seen[word] = rest
+
+    def _run(self, run: re.Match, items: str) -> None:
+        self.expected = int(run[3]) if run[3] else self.expected
+        for item in split_at(items, "|"):
+            *label, text = split_at(item, "=")
+            shown = original(label[0]) if label else str(self.expected)
+            number = label_handle(shown)
+            self.expected = number + 1 if isinstance(number, int) else self.expected + 1
+            states = {name: ("" if mark == "=" else False) for mark, name in _STATES if mark in run[2]}
+            self.controls.append({"label": shown, "control_text": original(text), "control_type": run[1], **states})
+
+    def _text(self, text: re.Match, shown: str) -> None:
+        if text[3] is not None:
+            self.before = None if text[3] == _NO_VALUE else original(text[3])
+        label = label_of(original(text[1])) or text[1]
+        states = {name: False for mark, name in _STATES if mark in text[2]}
+        control = {"label": label, "control_text": original(shown), "control_type": "Document", "value": self.before}
+        self.controls.append({**control, **states})
+
+    def _earlier(self, line: str) -> None:
+        word, _, rest = line.partition(" ")
+        done, end = json.JSONDecoder().raw_decode(rest)
+        name, _, action = action_of_keys(done)
+        action = action.model_copy(update={"control_name": name or ""})
+        result = original(rest[end:].removeprefix(": "))
+        self.previous.append(Previous(action=action, result=result, error=word == "refused"))
+
+    def state(self, app: str) -> State:
+        controls = self._with_states()
+        modal = "modal" in self.seen
+        result = original(self.seen["result"]) if "result" in self.seen else ""
+        if "result" not in self.seen and self.previous:
+            result = self.previous[-1].result
+        if "plan" in self.seen and self.previous:
+            last = self.previous[-1]
+            planned = last.action.model_copy(update={"plan": json.loads(self.seen["plan"])})
+            self.previous[-1] = last.model_copy(update={"action": planned})
+        observation = Observation(
+            window=original(self.seen["modal" if modal else "window"]), controls=controls, modal=modal, result=result
+        )
+        request = original(self.seen["request"])
+        return State(request=request, observation=observation, previous=self.previous, app=app)
+
+    def _with_states(self) -> list[Control]:
+        self.controls.sort(key=lambda c: handle if isinstance(handle := label_handle(c["label"]), int) else 1e9)
+        handles = Handles([Control(**control) for control in self.controls])
+        place = {control["label"]: control for control in self.controls}
+
+        def found(parts: list[str]) -> dict:
+            label = original(parts[0]) if len(parts) > 1 else handles.find(original(parts[0])).label
+            return place[label]
+
+        for word, value in (("checked", True), ("selected", True), ("disabled", False)):
+            for item in split_at(self.seen[word], "|") if word in self.seen else []:
+                found(split_at(item, "="))["enabled" if word == "disabled" else word] = value
+        for item in split_at(self.seen["values"], "|") if "values" in self.seen else []:
+            *parts, value = split_at(item, "=")
+            found(parts)["value"] = original(value)
+        return [Control(**control) for control in self.controls]
