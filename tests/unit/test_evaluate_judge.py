@@ -3,10 +3,9 @@
 import json
 import sys
 import threading
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from chat_server import endpoint
 
 from lam_train.errors import Fault, UserError
 from lam_train.evaluate.judge import JudgeSettings, judge_messages, judge_plans, prediction_first, read_verdict
@@ -29,50 +28,6 @@ def verdict(one="Yes", two="No", items_one=("a", "b"), items_two=("a", "b", "c",
             "Count of similar action items": similar,
         },
         "Subtask4": {"More helpful assistant": "Answer1", "Reason": "it is {better}"},
-    }
-
-
-@contextmanager
-def endpoint(replies):
-    """An OpenAI-compatible endpoint, as (url, requests); `replies(body)` gives an answer's text, or (status, JSON)."""
-    requests = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            requests.append({"path": self.path, "key": self.headers["Authorization"], "body": body})
-            reply = replies(body)
-            status, payload = reply if isinstance(reply, tuple) else (200, completion(reply))
-            data = json.dumps(payload).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            with suppress(BrokenPipeError):  # the client timed out
-                self.end_headers()
-                self.wfile.write(data)
-
-        def log_message(self, *arguments):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", requests
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def completion(content):
-    message = {"role": "assistant", "content": content}
-    return {
-        "id": "1",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "m",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
     }
 
 
@@ -212,7 +167,7 @@ def test_a_key_that_is_not_set_is_named(monkeypatch):
 
 def test_without_openai_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(UserError, match=r"lam_train\[judge\]"):
+    with pytest.raises(UserError, match=r"lam_train\[endpoint\]"):
         judge_plans([task(FIRST)], ["x"], settings("http://127.0.0.1:9/v1"))
 
 
