@@ -62,3 +62,39 @@ def estimates(values_TC: np.ndarray, pages: list[str], resamples: int, seed: int
         mean, low, high = (round(float(number), 12) for number in (known_T.mean(), *bounds))
         found.append(Estimate(mean=mean, low=low, high=high))
     return found
+
+
+def compared(
+    values: dict[str, dict[str, np.ndarray]], clusters: list[str], resamples: int, seed: int
+) -> tuple[dict[str, dict[str, Estimate]], list[tuple[str, str, dict[str, Estimate]]]]:
+    """(name -> metric -> estimate, (later, earlier, metric -> estimate of the paired difference) of all pairs).
+
+    `values[name][metric]` is a column over the rows that `clusters` names, NaN where missing; a metric without a value
+    is left out. A difference is over the rows where both have a value. Rows may be steps and clusters their tasks:
+    the mean is then over steps, the interval over tasks.
+    """
+    names = list(values)
+    pairs = [(name, earlier) for place, name in enumerate(names) for earlier in names[:place]]
+    columns = [(name, None, metric) for name in names for metric in values[name]]
+    columns += [(name, earlier, metric) for name, earlier in pairs for metric in values[name]]
+    values_TC = np.stack(
+        [
+            values[name][metric] - (0.0 if earlier is None else values[earlier][metric])
+            for name, earlier, metric in columns
+        ],
+        axis=1,
+    )
+    found: dict[tuple[str, str | None], dict[str, Estimate]] = {}
+    for column, estimate in zip(columns, estimates(values_TC, clusters, resamples, seed), strict=True):
+        name, earlier, metric = column
+        if estimate is not None:
+            found.setdefault((name, earlier), {})[metric] = estimate
+    return (
+        {name: found.get((name, None), {}) for name in names},
+        [(name, earlier, found.get((name, earlier), {})) for name, earlier in pairs],
+    )
+
+
+def described(columns: dict[str, np.ndarray], clusters: list[str], resamples: int, seed: int) -> dict[str, Estimate]:
+    """Metric -> estimate of one policy's columns; a metric without a value is left out."""
+    return compared({"": columns}, clusters, resamples, seed)[0][""]

@@ -1,12 +1,11 @@
 """The report of an evaluation of plans: tables, side-by-side examples and a plot."""
 
 import random
-from html import escape
 from pathlib import Path
 
 from lam_train.evaluate.results import JUDGED, MATCHED, Metric, PlanReport, Score, ScoredAnswer, TaskRow
-from lam_train.evaluate.statistics import Estimate
 from lam_train.records import write_jsonl
+from lam_train.report.markdown import cell, percent, table
 
 TITLES: dict[Metric, str] = {
     "precision": "step precision",
@@ -53,34 +52,34 @@ def report_page(report: PlanReport) -> str:
         "![scores](evaluation.png)",
         "",
     ]
-    lines += _table(
+    lines += table(
         ["model", *(TITLES[metric] for metric in MATCHED)],
-        [[score.name, *(_percent(score.estimates.get(metric)) for metric in MATCHED)] for score in report.scores],
+        [[score.name, *(percent(score.estimates.get(metric)) for metric in MATCHED)] for score in report.scores],
     )
     if report.judge:
         lines += [f"Judged by {report.judge}:", ""]
-        lines += _table(
+        lines += table(
             ["model", *(TITLES[metric] for metric in JUDGED), "unreadable verdicts", "failed requests"],
             [_judged_line(score) for score in report.scores],
         )
     if report.differences:
         metrics = [*MATCHED, *(JUDGED if report.judge else ())]
         lines += ["Differences, on the same tasks, in percentage points:", ""]
-        lines += _table(
+        lines += table(
             ["difference", *(TITLES[metric] for metric in metrics)],
             [
-                [f"{one.name} - {one.baseline}", *(_percent(one.estimates.get(metric), "+") for metric in metrics)]
+                [f"{one.name} - {one.baseline}", *(percent(one.estimates.get(metric), "+") for metric in metrics)]
                 for one in report.differences
             ],
         )
     lines += ["The answers themselves:", ""]
-    lines += _table(ANSWERS_HEAD, [_answers_line(score) for score in report.scores])
+    lines += table(ANSWERS_HEAD, [_answers_line(score) for score in report.scores])
     lines += [f"- {note}" for note in _notes(report)]
     return "\n".join(lines) + "\n"
 
 
 def _judged_line(score: Score) -> list[str]:
-    shares = [_percent(score.estimates.get(metric)) for metric in JUDGED]
+    shares = [percent(score.estimates.get(metric)) for metric in JUDGED]
     return [score.name, *shares, str(score.unreadable_verdicts), str(score.failed_verdicts)]
 
 
@@ -107,18 +106,6 @@ def _notes(report: PlanReport) -> list[str]:
     return notes
 
 
-def _percent(estimate: Estimate | None, sign: str = "") -> str:
-    if estimate is None:
-        return "-"
-    mean, low, high = (format(100 * value, f"{sign}.1f") for value in (estimate.mean, estimate.low, estimate.high))
-    return f"{mean} [{low}, {high}]"
-
-
-def _table(head: list[str], body: list[list[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *body]
-    return ["| " + " | ".join(cells) + " |" for cells in lines] + [""]
-
-
 def choose_examples(rows: list[TaskRow], count: int, seed: int) -> list[TaskRow]:
     """`count` rows in a seeded choice that looks at no score: one a page first, then whatever is left."""
     shuffled = random.Random(seed).sample(rows, len(rows))
@@ -138,9 +125,9 @@ def examples_page(rows: list[TaskRow]) -> str:
     ]
     for number, row in enumerate(rows, start=1):
         lines += [
-            f"## {number}. {_cell(row.task)}",
+            f"## {number}. {cell(row.task)}",
             "",
-            f"{_cell(row.app)}, {_cell(row.task_id)} ({_cell(row.page)})",
+            f"{cell(row.app)}, {cell(row.task_id)} ({cell(row.page)})",
             "",
         ]
         plans = [_numbered(row.reference, [None] * len(row.reference))]
@@ -148,7 +135,7 @@ def examples_page(rows: list[TaskRow]) -> str:
         for name, answer in row.answers.items():
             plans.append(_numbered(answer.steps, answer.matched) if answer.steps else _unreadable(answer))
             titles.append(f"{name}: {_summary(answer)}")
-        lines += _table(titles, [plans])
+        lines += table(titles, [plans])
     return "\n".join(lines)
 
 
@@ -162,20 +149,12 @@ def _summary(answer: ScoredAnswer) -> str:
 def _numbered(steps: list[str], matched: list[int | None]) -> str:
     marks = ["" if reference_step is None else f" **={reference_step + 1}**" for reference_step in matched]
     return "<br>".join(
-        f"{number}. {_cell(step)}{mark}" for number, (step, mark) in enumerate(zip(steps, marks, strict=True), start=1)
+        f"{number}. {cell(step)}{mark}" for number, (step, mark) in enumerate(zip(steps, marks, strict=True), start=1)
     )
 
 
 def _unreadable(answer: ScoredAnswer) -> str:
-    return f"(no plan can be read) {_cell(answer.text[:300])}"
-
-
-def _cell(text: str) -> str:
-    """Text that cannot break out of a table's cell or act as Markdown or HTML."""
-    text = escape(" ".join(text.split()), quote=False)
-    for mark in "\\`*_[]|":
-        text = text.replace(mark, f"&#{ord(mark)};")
-    return text
+    return f"(no plan can be read) {cell(answer.text[:300])}"
 
 
 def plot_scores(report: PlanReport, path: Path) -> None:
