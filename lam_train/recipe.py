@@ -25,6 +25,7 @@ from lam_train.collect.trajectories.pipeline import CollectTrajectoriesSettings
 from lam_train.errors import UserError
 from lam_train.evaluate.plans import EvaluateSettings
 from lam_train.language.data import DataSettings
+from lam_train.language.step_format import StepFormat
 from lam_train.model.load import ModelSettings
 from lam_train.settings import Settings
 from lam_train.train.checkpoint import CheckpointSettings
@@ -34,7 +35,7 @@ from lam_train.train.export import ExportSettings
 from lam_train.train.trackers import TrackerSettings
 from lam_train.train.trainer import TrainerSettings
 
-Run = Literal["task_plan", "collect_plans", "collect", "evaluate_plans", "export", "quickstart"]
+Run = Literal["task_plan", "expert_imitation", "collect_plans", "collect", "evaluate_plans", "export", "quickstart"]
 GROUPS = ("model", "engine", "data", "tracker", "launch", "expert")
 
 
@@ -54,6 +55,7 @@ class Recipe(Settings):
     model: ModelSettings = Field(default_factory=ModelSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     data: DataSettings = Field(default_factory=DataSettings)
+    format: StepFormat = Field(default_factory=StepFormat)
     tracker: TrackerSettings = Field(default_factory=TrackerSettings)
     launch: LaunchSettings = Field(default_factory=LaunchSettings)
     trainer: TrainerSettings = Field(default_factory=TrainerSettings)

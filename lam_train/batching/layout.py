@@ -24,8 +24,9 @@ class BatchingSettings(Settings):
     """most samples in a row; null: as many as fit"""
     group_by: Literal["none", "task", "trajectory"] = "none"
     """which samples meet in a step: any, or neighbours of one task or trajectory (more sharing, less mixing)"""
-    overlong: Literal["refuse", "drop"] = "refuse"
-    """a sample longer than `max_tokens`: stop at the start with its id, or leave it out and count it"""
+    overlong: Literal["refuse", "drop", "shorten"] = "refuse"
+    """a sample longer than `max_tokens`: stop at the start with its id; leave it out and count it; or, of trajectories,
+    leave out controls, history and text of its prompt (docs/step_format.md), never of its answer"""
     workers: NonNegativeInt = 1
     """processes that prepare steps ahead; 0: in the training process"""
 

@@ -1,6 +1,7 @@
 """The compact prompt: one line a thing, first what most samples share.
 
-    Button: Open|Save|12=Left|13=Left        controls by type; `label=text` where the text does not say which one
+    Button: Open|Save|12=Left|13=Left||Cut   controls by type; `label=text` where the text does not say which one;
+                                             labels count on, nothing between two marks is a label that is left out
     Button*: Bold|Italic                     * can be checked, + can be selected, = holds a value
     window: Letter.docx                      `modal:` for a dialog or an open menu
     97[Heading 1] Quarterly report           document text: label, style (where it differs from the line before), text
@@ -36,6 +37,7 @@ _STATES = (("*", "checked"), ("+", "selected"), ("=", "value"))
 _RUN = re.compile(r"([A-Z][A-Za-z]+)([*+=]*)(?: (\d+))?: ")
 _TEXT = re.compile(r"(\d+|#(?:\\.|[^\\ \[*+])*)([*+]*)(?:\[((?:\\.|[^\\\]])*)\])? ")
 _NO_VALUE = "-"
+MOST_GAPS = 8  # more labels left out than these begin a new line, with the next label
 
 
 # Writing -------------------------------------------------------------------------------------------------------------
@@ -76,18 +78,18 @@ def _control_lines(controls: list[Control], handles: Handles) -> Iterator[str]:
     line, kind, expected = "", None, 1
     for control in controls:
         number = label_handle(control.label)
-        jumps = isinstance(number, int) and number != expected
+        missing = number - expected if isinstance(number, int) else 0
         item = one_line(control.control_text, "|=")
         if not handles.by_name(control):
             item = f"{one_line(control.label, '|=')}={item}"
-        if kind != (control.control_type, _marks(control)) or jumps:
+        if kind == (control.control_type, _marks(control)) and 0 <= missing <= MOST_GAPS:
+            line += f"{'|' * missing}|{item}"
+        else:
             if line:
                 yield line
             kind = (control.control_type, _marks(control))
-            line = f"{kind[0]}{kind[1]}{f' {number}' if jumps else ''}: {item}"
-        else:
-            line += f"|{item}"
-        expected = number + 1 if isinstance(number, int) else expected + 1
+            line = f"{kind[0]}{kind[1]}{f' {number}' if missing else ''}: {item}"
+        expected += missing + 1
     if line:
         yield line
 
@@ -182,6 +184,9 @@ class _Reader:
     def _run(self, run: re.Match, items: str) -> None:
         self.expected = int(run[3]) if run[3] else self.expected
         for item in split_at(items, "|"):
+            if not item:
+                self.expected += 1
+                continue
             *label, text = split_at(item, "=")
             shown = original(label[0]) if label else str(self.expected)
             number = label_handle(shown)

@@ -9,11 +9,13 @@ from pydantic import Field
 
 from lam_train.collect.sources.hub import load_hub_rows
 from lam_train.collect.sources.own_files import SUFFIXES, read_rows
+from lam_train.collect.trajectories.store import shards_of
 from lam_train.errors import UserError
 from lam_train.language.conversation import Language
 from lam_train.language.plans import plan_answer, plan_prompt
 from lam_train.language.sample import Sample
-from lam_train.records import BadRecords, TaskPlan, json_lines, parse_record
+from lam_train.language.trajectories import HeldOut, StepReader
+from lam_train.records import BadRecords, Split, TaskPlan, Trajectory, json_lines, parse_record
 from lam_train.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,10 @@ class DataSettings(Settings):
     train: Annotated[str, Field(min_length=1)] = f"{SHIPPED}/train.jsonl"
     """a .jsonl, .json or .parquet file, a folder of them, `hf:OWNER/NAME[:SPLIT]`, or `shipped:NAME` (small data)"""
     validation: Annotated[str, Field(min_length=1)] | None = "auto"
-    """the same for validation; `auto`: the file `validation` beside a training file `train`, if any; null: none"""
+    """the same for validation; `auto`: the file `validation` beside a training file `train`, or the folder
+    `NAME-validation` beside a training folder NAME, if any; null: none"""
+    splits: Annotated[list[Split], Field(min_length=1)] = ["train"]
+    """of trajectories in `train`, those of these splits are learned from; the test split is always refused"""
     on_bad_record: Literal["refuse", "skip"] = "refuse"
     """a line that cannot be read: stop with file and line, or leave it out and count it"""
 
@@ -54,28 +59,40 @@ def validation_data(settings: DataSettings) -> str | None:
     if settings.validation != "auto":
         return settings.validation
     train = Path(resolve_data(settings.train)).expanduser()
+    if train.is_dir():
+        beside = train.with_name(f"{train.name}-validation")
+        return str(beside) if beside.is_dir() else None
     sibling = train.with_name(f"validation{train.suffix}")
     return str(sibling) if train.stem == "train" and sibling.is_file() else None
 
 
-def read_samples(where: str, language: Language, on_bad_record: str, key: str) -> tuple[list[Sample], BadRecords]:
-    """The samples at `where` in order; `key` is the setting that named it, for messages. Raises UserError."""
+def read_samples(
+    where: str, language: Language, on_bad_record: str, key: str, steps: StepReader | None = None
+) -> tuple[list[Sample], BadRecords]:
+    """The samples at `where` in order; `key` is the setting that named it, for messages. Raises UserError.
+
+    `steps` makes and counts those of trajectories; without it a file of trajectories is refused.
+    """
     samples: list[Sample] = []
     bad = BadRecords()
     seen: dict[str, str] = {}
     for place, row in _rows(resolve_data(where), key, on_bad_record, bad):
         try:
-            sample = to_sample(row, language, place)
-            if sample.id in seen:
-                raise UserError(f"{place}: the id {sample.id!r} is already taken by {seen[sample.id]}")
+            made = to_samples(row, language, place, steps)
+            taken = next((sample.id for sample in made if sample.id in seen), None)
+            if taken is not None:
+                raise UserError(f"{place}: the id {taken!r} is already taken by {seen[taken]}")
+        except HeldOut as error:
+            raise UserError(f"{key}={where}: {error}") from None
         except UserError as error:
             _refuse_or_count(error if place in str(error) else UserError(f"{place}: {error}"), on_bad_record, bad)
             continue
-        seen[sample.id] = place
-        samples.append(sample)
+        seen |= {sample.id: place for sample in made}
+        samples += made
     if not samples:
         skipped = f" ({bad.count} bad lines were skipped, the first: {bad.reasons[0]})" if bad.count else ""
-        raise UserError(f"{key}={where}: no samples{skipped}: the data is empty")
+        counted = "".join(f"; {number} {name}" for name, number in steps.counts.items()) if steps else ""
+        raise UserError(f"{key}={where}: no samples{skipped}{counted}: the data is empty")
     return samples, bad
 
 
@@ -93,9 +110,15 @@ def _rows(where: str, key: str, on_bad_record: str, bad: BadRecords) -> Iterator
 
 
 def _files(path: Path, key: str) -> list[Path]:
-    """The file itself, or a folder's data files; refuses a folder that holds the splits of a data set."""
+    """The file itself, or a folder's data files; refuses a folder that holds the splits of a data set.
+
+    Of a folder that +recipe=collect wrote, the episodes: what stands beside them is no training data.
+    """
     if not path.is_dir():
         return [path]
+    episodes = shards_of(path, "episodes")
+    if episodes:
+        return episodes
     files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
     splits = {file.stem.partition("-")[0] for file in files} & {"train", "validation", "valid", "dev", "test"}
     if len(splits) > 1:
@@ -115,6 +138,15 @@ def _refuse_or_count(error: UserError, on_bad_record: str, bad: BadRecords) -> N
     if on_bad_record == "refuse":
         raise UserError(f"{error} (data.on_bad_record=skip leaves such lines out and counts them)")
     bad.add(str(error))
+
+
+def to_samples(row: object, language: Language, place: str, steps: StepReader | None) -> list[Sample]:
+    """A row as samples: those of a Trajectory's steps, else one."""
+    if not isinstance(row, dict) or "trajectory_id" not in row:
+        return [to_sample(row, language, place)]
+    if steps is None:
+        raise UserError(f"{place}: a trajectory; phase 2 (+recipe=phase2) learns from those")
+    return steps.samples(parse_record(Trajectory, row, place), place)
 
 
 def to_sample(row: object, language: Language, place: str) -> Sample:
@@ -139,7 +171,7 @@ def to_sample(row: object, language: Language, place: str) -> Sample:
         return language.sample([*read, *_messages(completion, place)], id, task=id, learned_from=len(read))
     if isinstance(messages, list):
         return language.sample(_messages(messages, place), id, task=id)
-    known = "a TaskPlan (task_id, task, plan), prompt + completion, or messages"
+    known = "a TaskPlan (task_id, task, plan), a Trajectory, prompt + completion, or messages"
     raise UserError(f"{place}: none of the formats {known}; its keys are {', '.join(sorted(row)) or '(none)'}")
 
 

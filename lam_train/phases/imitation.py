@@ -12,6 +12,7 @@ from lam_train.errors import UserError
 from lam_train.language.conversation import Language
 from lam_train.language.data import read_samples, validation_data
 from lam_train.language.sample import Samples
+from lam_train.language.trajectories import StepReader
 from lam_train.model.load import load_model, load_tokenizer
 from lam_train.model.trainable import TrainableModel, add_lora
 from lam_train.objectives.imitation import imitation_loss
@@ -39,16 +40,19 @@ class Prepared:
 
 def prepare(recipe: Recipe, language: Language) -> Prepared:
     """Reads and tokenizes the data of a recipe; raises UserError for bad lines, no samples or overlong ones."""
-    data = recipe.data
+    data, limit = recipe.data, recipe.batching.max_tokens if recipe.batching.overlong == "shorten" else None
     log.info("reading and tokenizing %s", data.train)
-    train, bad = read_samples(data.train, language, data.on_bad_record, "data.train")
-    counts = {"training samples read": len(train), "bad lines skipped": bad.count}
+    steps = StepReader(language, recipe.format, data.splits, limit)
+    train, bad = read_samples(data.train, language, data.on_bad_record, "data.train", steps)
+    counts = {"training samples read": len(train), "bad lines skipped": bad.count, **steps.counts}
     for reason in bad.reasons:
         log.warning("skipped: %s", reason)
     where = validation_data(data)
     held_out = None
     if where is not None:
-        validation, bad = read_samples(where, language, data.on_bad_record, "data.validation")
+        steps = StepReader(language, recipe.format, ["validation"], limit)
+        validation, bad = read_samples(where, language, data.on_bad_record, "data.validation", steps)
+        counts |= {f"validation: {name}": number for name, number in steps.counts.items()}
         held_out = _fitting(Samples(validation), recipe, "validation samples", counts)
     return Prepared(_fitting(Samples(train), recipe, "training samples", counts), held_out, counts)
 
@@ -61,10 +65,11 @@ def _fitting(samples: Samples, recipe: Recipe, what: str, counts: dict[str, int]
         raise UserError(f"{what}: {samples.ids[int(answers.argmin())]} has no target token: nothing would be learned")
     long = np.flatnonzero(samples.lengths > limit)
     named = ", ".join(f"{samples.ids[i]} ({samples.lengths[i]} tokens)" for i in long[:5])
-    if len(long) and recipe.batching.overlong == "refuse":
+    if len(long) and recipe.batching.overlong != "drop":
         more = f" and {len(long) - 5} more" if len(long) > 5 else ""
+        longer = "cannot be shortened to that" if recipe.batching.overlong == "shorten" else "are longer"
         raise UserError(
-            f"batching.max_tokens={limit}: {len(long)} of {len(samples)} {what} are longer: {named}{more}. The longest "
+            f"batching.max_tokens={limit}: {len(long)} of {len(samples)} {what} {longer}: {named}{more}. The longest "
             f"answer has {int(answers.max())} tokens, the longest sample {int(samples.lengths.max())}; raise "
             "batching.max_tokens, or leave them out with batching.overlong=drop"
         )

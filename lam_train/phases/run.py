@@ -13,7 +13,10 @@ from lam_train.train.run_directory import RunDirectory, default_run_directory
 log = logging.getLogger(__name__)
 
 # What trains runs in every process; the rest in one.
-TRAINS = {"task_plan": "lam_train.phases.task_plan"}
+TRAINS = {
+    "task_plan": "lam_train.phases.task_plan",
+    "expert_imitation": "lam_train.phases.expert_imitation",
+}
 ALONE = {
     "collect_plans": "lam_train.phases.collect_plans",
     "collect": "lam_train.phases.collect",
