@@ -1,0 +1,177 @@
+"""LibreOffice Writer as a Gymnasium environment: one process, one document, one episode at a time."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from lam_train.apps.application import ApplicationError
+from lam_train.apps.writer.actions import act_of, request
+from lam_train.apps.writer.controls import Screen, screen_of
+from lam_train.apps.writer.mistakes import Mistake
+from lam_train.apps.writer.process import Office
+from lam_train.apps.writer.settings import WriterSettings
+from lam_train.errors import UserError
+from lam_train.records import Action, Observation, Task, Verdict
+
+TEMPLATES = Path(__file__).parent / "templates"
+Check = Callable[[Task, Path, Path], Verdict]
+
+
+class WriterEnvironment(gymnasium.Env):
+    """Writer, started on demand and kept warm (protocol: `lam_train.apps.application.Application`).
+
+    `templates`: the folder of the tasks' documents, the shipped one by default. `check` judges a finished
+    episode from (task, the template, the saved document); without one the verdict is "unsure".
+    """
+
+    name = "writer"
+    metadata = {"render_modes": ["rgb_array"]}
+    render_mode = "rgb_array"
+
+    def __init__(
+        self, settings: WriterSettings | None = None, templates: Path | None = None, check: Check | None = None
+    ) -> None:
+        self.settings = settings or WriterSettings()
+        self.templates = templates or TEMPLATES
+        self.check = check
+        self.office: Office | None = None
+        self.task: Task | None = None
+        self.screen: Screen | None = None
+        self.steps = 0
+        self.deadline = 0.0
+
+    # --- the protocol
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        super().reset(seed=seed)
+        task = (options or {}).get("task", self.task)
+        if task is None:
+            raise UserError('reset needs options={"task": …}: a Task whose template is shown')
+        self.original = self._template(task)
+        self.task, self.screen = task, None
+        self._recycle()
+        if self.office is None or not self.office.alive:
+            self._start()
+        self.deadline = time.monotonic() + self.settings.episode_timeout_s
+        self.steps = 0
+        self._open()
+        self.office.episodes += 1
+        return self.screen.observation, {"acceptable": [], "result": "", "error": False}
+
+    def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        if self.screen is None:
+            raise UserError("step before reset, or after the application broke: call reset first")
+        if time.monotonic() > self.deadline:
+            self._kill()
+            raise ApplicationError(f"the episode took longer than {self.settings.episode_timeout_s:g} s")
+        before = self.screen
+        self.steps += 1
+        result, error = self._carry_out(action)
+        info: dict[str, Any] = {"result": result, "error": error, "acceptable": acceptable(action, before)}
+        terminated = action.status == "FINISH" and not error
+        reward = 0.0
+        if terminated:
+            info["document"] = self.save()
+            info["verdict"] = self._verdict(Path(info["document"]))
+            reward = 1.0 if info["verdict"].complete == "yes" else 0.0
+        truncated = not terminated and self.steps >= self.settings.max_steps
+        return self.screen.observation, reward, terminated, truncated, info
+
+    def save(self) -> str:
+        path = self.office.work / "saved" / Path(self.task.template).with_suffix(".docx").name
+        path.parent.mkdir(exist_ok=True)
+        self._request(request("store", whole=True, url=path.as_uri()))
+        return str(path)
+
+    def screenshot(self) -> bytes:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._kill()
+
+    # --- parts
+
+    def _template(self, task: Task) -> Path:
+        path = (self.templates / task.template).resolve()
+        if not task.template or path.parent != self.templates.resolve() or not path.is_file():
+            raise UserError(f"task {task.task_id}: no template {task.template!r} in {self.templates}")
+        return path
+
+    def _start(self) -> None:
+        self._kill()
+        self.office = Office(self.settings)
+
+    def _recycle(self) -> None:
+        """Ends a Writer that has grown too big or too old; a reset then starts another."""
+        office = self.office
+        if office is None:
+            return
+        if (
+            office.episodes >= self.settings.recycle_after_episodes
+            or office.memory_mib() > self.settings.recycle_memory_mib
+        ):
+            self._kill()
+
+    def _open(self) -> None:
+        document = self.office.work / self.original.name
+        shutil.copyfile(self.original, document)
+        opened, seen = self._request(
+            request("open", 8, True, url=document.as_uri(), width=self.settings.width, height=self.settings.height),
+            request("observe", whole=True),
+        )
+        if not opened:
+            raise UserError(f"{self.original}: Writer cannot open it")
+        self.screen = screen_of(seen)
+
+    def _carry_out(self, action: Action) -> tuple[str, bool]:
+        """(result, error) of an action; the screen is then what it shows."""
+        try:
+            act = act_of(action, self.screen)
+        except Mistake as mistake:
+            self._show(str(mistake))
+            return str(mistake), True
+        if not act.requests:
+            self._show(act.result)
+            return act.result, False
+        *values, seen = self._request(*act.requests, request("observe", whole=True))
+        refused = bool(act.refused) and values[-1] is False
+        result = act.refused if refused else act.result
+        self.screen = screen_of(seen, result)
+        return result, refused
+
+    def _show(self, result: str) -> None:
+        observation = self.screen.observation.model_copy(update={"result": result})
+        self.screen = Screen(self.screen.kind, observation, self.screen.nodes, self.screen.selection)
+
+    def _verdict(self, saved: Path) -> Verdict:
+        if self.check is None:
+            return Verdict(complete="unsure", reason="no check was given")
+        return self.check(self.task, self.original, saved)
+
+    def _request(self, *requests: dict[str, Any]) -> list[Any]:
+        try:
+            return self.office.request(*requests)
+        except ApplicationError:
+            self._kill()
+            raise
+
+    def _kill(self) -> None:
+        if self.office is not None:
+            self.office.kill()
+        self.office, self.screen = None, None
+
+
+def acceptable(action: Action, screen: Screen) -> list[str]:
+    """Labels of the controls that do what the chosen one does."""
+    chosen = screen.observation.control(action.control_label)
+    if chosen is None:
+        return []
+    if screen.kind == "dialog" and chosen.control_text in ("Cancel", "Close"):
+        return [c.label for c in screen.observation.controls if c.control_text in ("Cancel", "Close")]
+    return [chosen.label]

@@ -1,0 +1,94 @@
+"""The menu bar and the toolbars: names read once a window, states asked of the commands themselves.
+
+The buttons on the screen follow a change after up to 0.3 s; a command's own status is true at once.
+"""
+
+import tree
+import unohelper
+from com.sun.star.frame import XStatusListener
+from com.sun.star.util import URL
+
+BARS = {"Standard": "standardbar", "Formatting": "textobjectbar"}
+COMBO_VALUES = {".uno:StyleApply": "StyleName", ".uno:CharFontName": "Name", ".uno:FontHeight": "Height"}
+
+
+class Status(unohelper.Base, XStatusListener):
+    """Keeps the last status that a command told."""
+
+    event = None
+
+    def statusChanged(self, event):
+        self.event = event
+
+    def disposing(self, event):
+        pass
+
+
+class Bars:
+    def __init__(self, desk):
+        self.desk = desk
+        self.urls = desk.service("com.sun.star.util.URLTransformer")
+        self.status = Status()
+        root = desk.window.getAccessibleContext()
+        parts = [part for _, part in tree.children(root)]
+        self.menu_bar = next(part for part in parts if tree.role_of(part) == "MENU_BAR")
+        self.menu_nodes = [(menu, menu.getAccessibleName()) for _, menu in tree.children(self.menu_bar)]
+        bars = [bar for part in parts for _, bar in tree.children(part) if tree.role_of(bar) == "TOOL_BAR"]
+        self.items = [item for bar in bars for item in self.items_of(bar)]
+
+    def items_of(self, bar):
+        """(accessible object, role, name, command's dispatch, command's URL) of each button that shows."""
+        layout = self.desk.frame.LayoutManager
+        names = self.desk.service("com.sun.star.frame.UICommandDescription").getByName("com.sun.star.text.TextDocument")
+        if bar.getAccessibleName() not in BARS:
+            return
+        resource = "private:resource/toolbar/" + BARS[bar.getAccessibleName()]
+        settings = layout.getElement(resource).getSettings(True)
+        for index, button in tree.children(bar):
+            values = {value.Name: value.Value for value in settings.getByIndex(index)}
+            command = values.get("CommandURL", "")
+            if tree.STATE.SHOWING not in tree.states_of(button) or not command:
+                continue
+            url = URL()
+            url.Complete = command
+            _, url = self.urls.parseStrict(url)
+            dispatch = self.desk.frame.queryDispatch(url, "", 0)
+            if dispatch is None:
+                continue
+            label = {value.Name: value.Value for value in names.getByName(command)}
+            long_name = (label.get("TooltipLabel") or label.get("Label", "")).replace("~", "").rstrip(".")
+            yield button, tree.role_of(button), button.getAccessibleName(), long_name, dispatch, url
+
+    def menus(self):
+        return [
+            {"handle": self.desk.handle(menu), "role": "MENU", "name": name, "enabled": True}
+            for menu, name in self.menu_nodes
+        ]
+
+    def controls(self):
+        nodes = []
+        for button, role, name, long_name, dispatch, url in self.items:
+            self.status.event = None
+            dispatch.addStatusListener(self.status, url)
+            dispatch.removeStatusListener(self.status, url)
+            event = self.status.event
+            found = {
+                "handle": self.desk.handle(button),
+                "role": role,
+                "name": name,
+                "long_name": long_name,
+                "command": url.Complete,
+                "enabled": event is not None and event.IsEnabled,
+            }
+            state = event.State if event is not None else None
+            if isinstance(state, bool):
+                found["checked"] = state
+            if url.Complete in COMBO_VALUES:
+                found["role"] = "COMBO_BOX"
+                found["text"] = value_text(getattr(state, COMBO_VALUES[url.Complete], ""))
+            nodes.append(found)
+        return nodes
+
+
+def value_text(value):
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,125 @@
+"""One LibreOffice process: its start, its requests, its end."""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from lam_train.apps.application import ApplicationError
+from lam_train.apps.writer.profile import write_profile
+from lam_train.apps.writer.settings import WriterSettings
+
+BRIDGE = Path(__file__).parent / "bridge.py"
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+class Office:
+    """LibreOffice with a profile and a working folder of its own, both removed at the end."""
+
+    def __init__(self, settings: WriterSettings, display: str | None = None) -> None:
+        self.settings = settings
+        self.folder = Path(tempfile.mkdtemp(prefix="lam-writer-"))
+        self.work = self.folder / "work"
+        self.work.mkdir()
+        write_profile(self.folder / "profile")
+        self.episodes = 0
+        self.bridge = self._start(display)
+        self.buffer = b""
+        try:
+            self.pid = self._answer(settings.start_timeout_s)["started"]
+        except ApplicationError:
+            self.kill()
+            raise
+
+    def _start(self, display: str | None) -> subprocess.Popen[bytes]:
+        keep = ("PATH", "LANG", "LC_ALL", "TZ")
+        environment = {name: os.environ[name] for name in keep if name in os.environ}
+        environment |= {"HOME": str(self.folder), "SAL_USE_VCLPLUGIN": "gen" if display else "svp", "TMPDIR": "/tmp"}
+        if display:
+            environment["DISPLAY"] = display
+        settings = self.settings
+        return subprocess.Popen(
+            [
+                *(SYSTEM_PYTHON, "-I", str(BRIDGE)),
+                *("--profile", str(self.folder / "profile"), "--pipe", f"lam{uuid.uuid4().hex}"),
+                *("--log", str(self.folder / "log"), "--start-timeout", str(settings.start_timeout_s)),
+                *("--request-timeout", str(settings.step_timeout_s)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(self.folder / "log").open("ab"),
+            cwd=self.work,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def request(self, *requests: dict[str, Any], timeout: float | None = None) -> list[Any]:
+        """The values of requests (`inside/desk.py`) carried out in order.
+
+        Raises ApplicationError when LibreOffice ends or takes longer than `timeout` seconds; it is dead then.
+        Raises RequestError when a request itself fails; what came before it is done.
+        """
+        try:
+            self.bridge.stdin.write(json.dumps(requests).encode() + b"\n")
+            self.bridge.stdin.flush()
+        except OSError:
+            self.kill()
+            raise ApplicationError("Writer is gone") from None
+        answers = self._answer(timeout or self.settings.step_timeout_s)
+        for request, answer in zip(requests, answers, strict=False):
+            if answer["error"]:
+                raise RequestError(f"{request['do']}: {answer['error']}")
+        return [answer["value"] for answer in answers]
+
+    def _answer(self, timeout: float) -> Any:
+        """The next line from the bridge."""
+        deadline = time.monotonic() + timeout
+        output = self.bridge.stdout.fileno()
+        while b"\n" not in self.buffer:
+            ready, _, _ = select.select([output], [], [], max(0.0, deadline - time.monotonic()))
+            piece = os.read(output, 1 << 16) if ready else b""
+            if not piece:
+                self.kill()
+                raise ApplicationError("Writer ended by itself" if ready else f"Writer took longer than {timeout:g} s")
+            self.buffer += piece
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        answer = json.loads(line)
+        if "fatal" in answer:
+            self.kill()
+            raise ApplicationError(f"Writer: {answer['fatal']}")
+        return answer
+
+    def memory_mib(self) -> float:
+        """Resident memory of LibreOffice in MiB."""
+        try:
+            return psutil.Process(self.pid).memory_info().rss / 2**20
+        except psutil.Error:
+            return 0.0
+
+    @property
+    def alive(self) -> bool:
+        return self.bridge.poll() is None
+
+    def kill(self) -> None:
+        """Ends every process of this instance and removes its folders. May be called twice."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.bridge.pid, signal.SIGKILL)
+        self.bridge.wait()
+        for stream in (self.bridge.stdin, self.bridge.stdout):
+            with contextlib.suppress(OSError):
+                stream.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class RequestError(Exception):
+    """A request that LibreOffice refused or that does not apply; LibreOffice lives on."""
