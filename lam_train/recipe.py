@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, Field, ValidationError
 
 from lam_train.agent.episode import EpisodeSettings
+from lam_train.apps.writer.settings import WriterSettings
 from lam_train.batching.layout import BatchingSettings
 from lam_train.collect.pipeline import CollectSettings
 from lam_train.collect.trajectories.experts import ExpertSettings
@@ -36,7 +37,7 @@ from lam_train.train.trackers import TrackerSettings
 from lam_train.train.trainer import TrainerSettings
 
 Run = Literal["task_plan", "expert_imitation", "collect_plans", "collect", "evaluate_plans", "export", "quickstart"]
-GROUPS = ("model", "engine", "data", "tracker", "launch", "expert")
+GROUPS = ("model", "engine", "data", "tracker", "launch", "app", "expert")
 
 
 class Recipe(Settings):
@@ -63,6 +64,7 @@ class Recipe(Settings):
     checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
     export: ExportSettings = Field(default_factory=ExportSettings)
     collect: CollectSettings = Field(default_factory=CollectSettings)
+    app: WriterSettings = Field(default_factory=WriterSettings)
     trajectories: CollectTrajectoriesSettings = Field(default_factory=CollectTrajectoriesSettings)
     expert: ExpertSettings = Field(default_factory=ExpertSettings)
     episode: EpisodeSettings = Field(default_factory=EpisodeSettings)

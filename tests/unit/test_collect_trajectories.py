@@ -5,12 +5,15 @@ import json
 import pytest
 
 from lam_train.agent.episode import EpisodeSettings
-from lam_train.collect.trajectories.collection import Collection, collect_with_planner
+from lam_train.collect.trajectories.collection import Collection
 from lam_train.collect.trajectories.counts import CollectionCounts, ending
+from lam_train.collect.trajectories.execute import execute
 from lam_train.collect.trajectories.experts import ExpertSettings
 from lam_train.collect.trajectories.grounding import ground, similarity
 from lam_train.collect.trajectories.instantiation import Instantiation, PlannedAction
+from lam_train.collect.trajectories.keeper import Keeper
 from lam_train.collect.trajectories.pipeline import CollectTrajectoriesSettings, collect_trajectories
+from lam_train.collect.trajectories.planner import instantiate
 from lam_train.collect.trajectories.store import FolderLock, ShardStore, read_trajectories
 from lam_train.collect.trajectories.task_source import select
 from lam_train.errors import UserError
@@ -187,12 +190,12 @@ def test_the_nearest_control_wins_and_a_far_one_never():
 class Planner:
     """Plans from a table; counts its calls."""
 
-    name, parallel = "planner", 2
+    name, parallel, images = "planner", 2, False
 
     def __init__(self, plans):
         self.plans, self.calls = plans, []
 
-    def plan(self, task, document):
+    def plan(self, task, steps, document, screenshot):
         self.calls.append(task.task_id)
         assert any(control.control_text == "Bold" for control in document.controls)
         given = self.plans.get(task.task_id)
@@ -221,9 +224,10 @@ def test_plans_are_executed_and_any_error_discards(tmp_path):
     planner = Planner(plans)
     environments = [ToyDocument(), ToyDocument()]
     with Collection(tmp_path) as collection:
-        arguments = (tasks, planner, environments, 80.0, EpisodeSettings(max_steps=2), lambda kept: kept)
-        collect_with_planner(collection, *arguments)
-        collect_with_planner(collection, *arguments)
+        for _ in range(2):
+            instantiate(collection, tasks, {}, planner, environments[0])
+            with Keeper(collection) as keeper:
+                execute(collection, tasks, "planner", environments, 80.0, EpisodeSettings(max_steps=2), keeper)
     assert sorted(planner.calls) == [task.task_id for task in tasks]  # no call is made twice
     episodes = {episode.task.task_id: episode for episode in read_trajectories(tmp_path)}
     assert len(episodes) == 6

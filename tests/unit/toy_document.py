@@ -118,7 +118,7 @@ class ToyDocument:
         self._folder.cleanup()
 
 
-def open_toys(count: int) -> list[ToyDocument]:
+def open_toys(count: int = 2) -> list[ToyDocument]:
     """For `trajectories.application`."""
     return [ToyDocument(step_seconds=0.01) for _ in range(count)]
 

@@ -101,6 +101,10 @@ def _cost(counts: CollectionCounts) -> str:
     lines = [f"- {hours:.2f} hours of episodes, added over all instances; begun again after a crash: {counts.retries}"]
     if counts.plans:
         lines.append("- plans: " + ", ".join(f"{n} {what}" for what, n in counts.plans.most_common()))
+    if counts.quality:
+        lines.append(
+            "- the judge on the tasks: " + ", ".join(f"{n} {what}" for what, n in counts.quality.most_common())
+        )
     if counts.usage.calls:
         usage = counts.usage
         lines.append(

@@ -3,7 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from lam_train.collect.trajectories.instantiation import Instantiation, Usage
+from lam_train.collect.trajectories.instantiation import CallUsage, Instantiation
+from lam_train.collect.trajectories.judge import Judgement
 from lam_train.records import FAILURES, Trajectory
 
 STAGES = (
@@ -53,8 +54,9 @@ class CollectionCounts:
     refused_steps: int = 0  # in successes: a policy that reads the refusal can go on
     seconds: float = 0.0
     retries: int = 0
+    quality: Counter = field(default_factory=Counter)  # the judge's word on the tasks themselves
     plans: Counter = field(default_factory=Counter)  # instantiations: planned, or the kind of problem
-    usage: Usage = field(default_factory=Usage)
+    usage: CallUsage = field(default_factory=CallUsage)
 
     def add(self, trajectory: Trajectory) -> None:
         """Counts an episode."""
@@ -78,6 +80,11 @@ class CollectionCounts:
             self.plans[plan.problem.partition(":")[0]] += 1
         else:
             self.plans["planned"] += 1
+
+    def add_judgement(self, judgement: Judgement) -> None:
+        """Counts what the judge said of the task itself, and what it cost."""
+        self.usage = self.usage + judgement.usage
+        self.quality[judgement.task_quality or "not said"] += 1
 
     @staticmethod
     def _count(counter: Counter, end: str) -> None:
@@ -117,5 +124,6 @@ class CollectionCounts:
             "episode_seconds": round(self.seconds, 1),
             "retries": self.retries,
             "plans": dict(self.plans.most_common()),
+            "task_quality": dict(self.quality.most_common()),
             "usage": self.usage.model_dump(),
         }

@@ -8,10 +8,16 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
+from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.policy import Decision
+from lam_train.agent.rollouts import rollouts
+from lam_train.apps.application import Application
+from lam_train.collect.trajectories.collection import Collection
 from lam_train.collect.trajectories.grounding import ground
 from lam_train.collect.trajectories.instantiation import Instantiation, PlannedAction
-from lam_train.records import Action, State
+from lam_train.collect.trajectories.keeper import Keeper
+from lam_train.collect.trajectories.progress import EpisodeProgress
+from lam_train.records import Action, State, Task, Trajectory
 
 
 class PlannedPolicy:
@@ -77,3 +83,40 @@ def rounds(plans: Iterable[Instantiation]) -> Iterator[list[Instantiation]]:
             seen.add(plan.task.request)
         yield group
         left = later
+
+
+def execute(
+    collection: Collection,
+    tasks: Sequence[Task],
+    name: str,
+    environments: Sequence[Application],
+    threshold: float,
+    settings: EpisodeSettings,
+    keeper: Keeper,
+    seed: int = 0,
+) -> None:
+    """Executes the plan of each task that has no episode yet; a task without a good plan gets one without steps.
+
+    The first error ends an episode; the step limit never does, since a plan has an end of its own.
+    """
+    done, wanted = collection.done(), {task.task_id for task in tasks}
+    plans = [plan for plan in collection.plans if plan.task.task_id in wanted - done]
+    ready = [plan for plan in plans if not plan.problem]
+    longest = max((len(plan.actions) for plan in ready), default=1)
+    settings = settings.model_copy(update={"max_refused": 1, "max_steps": max(longest, settings.max_steps)})
+    with EpisodeProgress("executing", "plan", len(plans)) as progress:
+        for plan in plans:
+            if plan.problem:
+                keeper.keep(without_plan(plan.task, name), progress)
+        for group in rounds(ready):
+            policy = PlannedPolicy(name, group, threshold)
+            for trajectory in rollouts([plan.task for plan in group], policy, environments, settings, seed=seed):
+                keeper.keep(trajectory, progress)
+        keeper.finish(progress)
+
+
+def without_plan(task: Task, policy: str) -> Trajectory:
+    """The episode of a task that the expert had no usable plan for; the reason stands in its instantiation."""
+    return Trajectory(
+        trajectory_id=f"{task.task_id}.{policy}", task=task, policy=policy, steps=[], outcome="fail", reason="no plan"
+    )

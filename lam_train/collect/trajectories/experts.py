@@ -1,11 +1,14 @@
 """Which expert collects: the embedded one, a model behind an endpoint, or one of your own."""
 
 import importlib
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lam_train.agent.policy import Policy
-from lam_train.collect.trajectories.collection import Planner
+from lam_train.collect.trajectories.llm_expert import EndpointPlanner
+from lam_train.collect.trajectories.planner import Planner
+from lam_train.endpoint import Endpoint, EndpointSettings
 from lam_train.errors import UserError
 from lam_train.settings import Settings
 
@@ -14,9 +17,23 @@ class ExpertSettings(Settings):
     """The expert whose trajectories are collected."""
 
     kind: str = "manual"
-    """`manual`: the embedded expert of the application; or MODULE:FUNCTION, which returns a Policy or a Planner"""
+    """`manual`: the application's embedded expert; `endpoint`: a large model; or MODULE:FUNCTION, which returns one"""
     options: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     """keyword arguments for MODULE:FUNCTION"""
+    mode: Literal["plan", "steps"] = "plan"
+    """of an endpoint: `plan` plans a whole task in one call (the paper's way), `steps` decides step by step"""
+    endpoint: EndpointSettings | None = None
+    """the model of kind `endpoint`"""
+    images: bool = False
+    """show the endpoint's model a screenshot of the document too (mode `plan`)"""
+    filter: bool = True
+    """a second call judges each instantiated task, as UFO does (mode `plan`)"""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "ExpertSettings":
+        if self.kind == "endpoint" and self.endpoint is None:
+            raise ValueError("endpoint: give its base_url and model (expert.kind=endpoint asks it)")
+        return self
 
 
 def load_expert(settings: ExpertSettings, application: str) -> Policy | Planner:
@@ -27,6 +44,8 @@ def load_expert(settings: ExpertSettings, application: str) -> Policy | Planner:
         from lam_train.apps.writer.expert import ManualExpert
 
         return ManualExpert()
+    if settings.kind == "endpoint":
+        return EndpointPlanner(Endpoint(settings.endpoint, "expert.endpoint"), settings.filter, settings.images)
     return load_by_name(settings.kind, "expert.kind")(**settings.options)
 
 

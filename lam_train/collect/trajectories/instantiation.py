@@ -15,22 +15,24 @@ class PlannedAction(Record):
     args: dict[str, JsonValue] = {}
 
 
-class Usage(Record):
+class CallUsage(Record):
     """What an endpoint counted for the calls behind a record."""
 
     calls: int = 0
     prompt_tokens: int = 0
     answer_tokens: int = 0
-    cost: float = 0.0  # in the currency of the prices in the settings
+    cost: float = 0.0  # in the unit of the prices in the settings; 0 without prices
 
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(**{key: value + getattr(other, key) for key, value in self.model_dump().items()})
+    def __add__(self, other: "CallUsage") -> "CallUsage":
+        return CallUsage(**{key: value + getattr(other, key) for key, value in self.model_dump().items()})
 
 
 class Instantiation(Record):
     """A task and its planned actions, or why there are none."""
 
     task: Task  # its request is the instantiated one; `parent` is the task-plan it was made from
+    given: str = ""  # the task as it was given
+    reference_steps: list[str] = []  # of the task-plan
     observation: str = ""  # the expert's words about the document
     thought: str = ""
     actions: list[PlannedAction] = []
@@ -39,4 +41,4 @@ class Instantiation(Record):
     request_type: str = ""  # the filter's type of request, in UFO's words
     seconds: float = 0.0
     filter_seconds: float = 0.0
-    usage: Usage = Usage()
+    usage: CallUsage = CallUsage()

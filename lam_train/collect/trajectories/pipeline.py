@@ -1,21 +1,33 @@
-"""The recipe `collect`: tasks and an expert in, trajectories, counts and a card out (the paper, section 3.2)."""
+"""The recipe `collect`: tasks and an expert in, trajectories, counts and a card out (the paper, section 3.2).
 
-import json
+instantiate → execute → judge → postprocess, resumable after a kill at any moment. What the expert did with each task is
+one Trajectory in the output folder, successes and failures alike, whole.
+"""
+
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from pydantic import Field
 
 from lam_train.agent.episode import EpisodeSettings
+from lam_train.agent.policy import Policy
+from lam_train.agent.rollouts import rollouts
 from lam_train.apps.application import Application
-from lam_train.collect.trajectories.card import Examples, card_text
-from lam_train.collect.trajectories.collection import Collection, collect_with_planner, collect_with_policy
+from lam_train.collect.trajectories.collection import Collection
 from lam_train.collect.trajectories.counts import CollectionCounts
+from lam_train.collect.trajectories.evidence import EvidenceRecorder
+from lam_train.collect.trajectories.execute import execute
 from lam_train.collect.trajectories.experts import ExpertSettings, load_expert
 from lam_train.collect.trajectories.grounding import GroundingSettings
+from lam_train.collect.trajectories.judge import JudgeTrajectoriesSettings, TrajectoryJudge
+from lam_train.collect.trajectories.keeper import Keeper
+from lam_train.collect.trajectories.planner import Planner, instantiate
+from lam_train.collect.trajectories.progress import EpisodeProgress
+from lam_train.collect.trajectories.results import write_results
 from lam_train.collect.trajectories.task_source import select
+from lam_train.endpoint import Endpoint
 from lam_train.records import Split, Task
 from lam_train.settings import Settings
 
@@ -26,11 +38,13 @@ class CollectTrajectoriesSettings(Settings):
     """Which tasks are collected, where, and into what."""
 
     application: str = "writer"
-    """`writer`, or MODULE:FUNCTION of your own, called with the number of instances: a list of Applications"""
-    instances: int = Field(2, ge=1)
-    """applications that run at once"""
+    """`writer`, or MODULE:FUNCTION of your own that returns a list of Applications"""
+    application_options: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    """keyword arguments for MODULE:FUNCTION"""
     tasks: str | None = None
     """a JSONL file of Task records; null: the application's generated tasks"""
+    task_plans: str | None = None
+    """a JSONL file of TaskPlan records instead, each made a task by an expert that plans (expert.mode=plan)"""
     splits: list[Split] = Field(default_factory=lambda: ["train", "explore"])
     """tasks of these splits"""
     families: list[str] | None = None
@@ -42,6 +56,10 @@ class CollectTrajectoriesSettings(Settings):
     shard_size: int = Field(500, ge=1)
     """episodes in a file"""
     grounding: GroundingSettings = GroundingSettings()
+    judge: JudgeTrajectoriesSettings | None = None
+    """a large model that judges executed episodes too; null: the executable check alone"""
+    keep_evidence: bool = False
+    """keep each document before and after, and a judge's screenshots, in evidence/"""
     seed: int = 0
     """the order and the sample of the tasks"""
     examples: int = Field(20, ge=0)
@@ -54,53 +72,91 @@ def collect_trajectories(
     episode: EpisodeSettings,
     tasks: Sequence[Task],
     open_environments: Callable[[], Sequence[Application]],
+    references: Mapping[str, list[str]] | None = None,
 ) -> CollectionCounts:
     """Collects what is still missing in `settings.output`, then writes counts.json and the card (README.md).
 
-    Environments are opened only where an episode is missing, and closed at the end. Raises UserError for settings that
-    contradict each other or the folder, Fault where an endpoint or a disk is gone.
+    Environments are opened only where an episode is missing, and closed at the end. `references`: task id -> the steps
+    of the task-plan that it comes from. Raises UserError for settings that contradict each other or the folder, Fault
+    where an endpoint or a disk is gone.
     """
     tasks = select(tasks, settings.splits, settings.families, settings.most_tasks, settings.seed)
-    who = load_expert(expert, settings.application)
     with ExitStack() as stack:
+        who = load_expert(expert, settings.application)
+        judge = _judge(settings, stack)
         collection = stack.enter_context(Collection(Path(settings.output).expanduser(), settings.shard_size))
-        collection.check_identity({"application": settings.application, "expert": who.name})
+        names = {"application": settings.application, "expert": who.name, "judge": judge.by if judge else None}
+        collection.check_identity(names)
         done = collection.done()
+        if done:
+            log.info("%d of %d episodes are there already", sum(task.task_id in done for task in tasks), len(tasks))
         if any(task.task_id not in done for task in tasks):
-            environments = open_environments()
-            for environment in environments:
-                stack.callback(environment.close)
+            environments = _opened(open_environments, settings, judge, collection.folder, stack)
+            evidence = collection.folder / "evidence" if judge or settings.keep_evidence else None
+            keeper = stack.enter_context(Keeper(collection, judge, evidence, settings.keep_evidence))
             if hasattr(who, "plan"):
-                threshold = settings.grounding.threshold
-                collect_with_planner(
-                    collection, tasks, who, environments, threshold, episode, lambda kept: kept, settings.seed
-                )
+                _plan_and_execute(collection, tasks, references or {}, who, environments, settings, episode, keeper)
             else:
-                collect_with_policy(collection, tasks, who, environments, episode, lambda kept: kept, settings.seed)
-        return write_counts_and_card(collection, settings, expert)
+                _act(collection, tasks, who, environments, settings, episode, keeper)
+        return write_results(
+            collection,
+            settings.examples,
+            settings.seed,
+            {"trajectories": settings.model_dump(), "expert": expert.model_dump(), "episode": episode.model_dump()},
+        )
 
 
-def write_counts_and_card(
-    collection: Collection, settings: CollectTrajectoriesSettings, expert: ExpertSettings
-) -> CollectionCounts:
-    """Counts everything in the folder, whatever run it came from."""
-    counts, examples = CollectionCounts(), Examples(settings.examples, settings.seed)
-    for trajectory in collection.episodes:
-        counts.add(trajectory)
-        examples.add(trajectory)
-    for plan in collection.plans:
-        counts.add_plan(plan)
-    counts.check()
-    card = card_text(counts, examples, {"trajectories": settings.model_dump(), "expert": expert.model_dump()})
-    (collection.folder / "README.md").write_text(card, encoding="utf-8")
-    numbers = json.dumps(counts.as_dict(), indent=1, ensure_ascii=False) + "\n"
-    (collection.folder / "counts.json").write_text(numbers, encoding="utf-8")
-    log.info(
-        "%d tasks, %d successes (%.1f%%), %d failures kept, in %s",
-        counts.all["tasks"],
-        counts.all["success"],
-        100 * counts.success_rate,
-        counts.all["tasks"] - counts.all["success"],
-        collection.folder,
-    )
-    return counts
+def _judge(settings: CollectTrajectoriesSettings, stack: ExitStack) -> TrajectoryJudge | None:
+    if settings.judge is None:
+        return None
+    endpoint = stack.enter_context(Endpoint(settings.judge, "trajectories.judge"))
+    return TrajectoryJudge(endpoint, settings.judge.images)
+
+
+def _opened(
+    open_environments: Callable[[], Sequence[Application]],
+    settings: CollectTrajectoriesSettings,
+    judge: TrajectoryJudge | None,
+    folder: Path,
+    stack: ExitStack,
+) -> Sequence[Application]:
+    environments = open_environments()
+    for environment in environments:
+        stack.callback(environment.close)
+    if judge is None and not settings.keep_evidence:
+        return environments
+    images = judge is not None and judge.images
+    return [EvidenceRecorder(environment, folder / "evidence", images) for environment in environments]
+
+
+def _plan_and_execute(
+    collection: Collection,
+    tasks: Sequence[Task],
+    references: Mapping[str, list[str]],
+    planner: Planner,
+    environments: Sequence[Application],
+    settings: CollectTrajectoriesSettings,
+    episode: EpisodeSettings,
+    keeper: Keeper,
+) -> None:
+    instantiate(collection, tasks, references, planner, environments[0])
+    threshold = settings.grounding.threshold
+    execute(collection, tasks, planner.name, environments, threshold, episode, keeper, settings.seed)
+
+
+def _act(
+    collection: Collection,
+    tasks: Sequence[Task],
+    policy: Policy,
+    environments: Sequence[Application],
+    settings: CollectTrajectoriesSettings,
+    episode: EpisodeSettings,
+    keeper: Keeper,
+) -> None:
+    """Lets a policy that decides step by step do each task that has no episode yet."""
+    done = collection.done()
+    left = [task for task in tasks if task.task_id not in done]
+    with EpisodeProgress("collecting", "episode", len(left)) as progress:
+        for trajectory in rollouts(left, policy, environments, episode, seed=settings.seed):
+            keeper.keep(trajectory, progress)
+        keeper.finish(progress)

@@ -1,10 +1,14 @@
 """Which tasks are collected: generated ones, those of a file, or task-plans that an expert turns into tasks."""
 
+import math
 import random
+import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from lam_train.collect.verbs import word_set
 from lam_train.errors import UserError
 from lam_train.records import Split, Task, TaskPlan, read_jsonl
 
@@ -43,3 +47,53 @@ def select(
         raise UserError(f"no task is left of {len(tasks)}: look at trajectories.splits={splits} and families")
     random.Random(seed).shuffle(chosen)
     return chosen[:most]
+
+
+def tasks_of_plans(
+    plans: Iterable[TaskPlan], app: str, templates: dict[str, str], split: Split, seed: int
+) -> tuple[list[Task], dict[str, list[str]]]:
+    """A task a task-plan, on the template that suits it best, and each task's reference steps by its id.
+
+    `templates`: name -> description. The tasks have no check: what they ask for is made concrete by an expert, and a
+    judge says whether it was done.
+    """
+    choose = TemplateChoice(templates, seed)
+    tasks, steps = [], {}
+    for plan in plans:
+        template = choose(" ".join([plan.task, *plan.plan]))
+        task_id = f"{plan.task_id}@{template}"
+        source = {"source": "task-plan", "parent": plan.task_id}
+        tasks.append(Task(task_id=task_id, request=plan.task, app=app, template=template, split=split, **source))
+        steps[task_id] = plan.plan
+    return tasks, steps
+
+
+class TemplateChoice:
+    """The document whose description shares the rarest words with a text; by the seed among equals.
+
+    (UFO gives its chooser the name of the task's file; here it is the task and its plan that choose.)
+    """
+
+    def __init__(self, templates: dict[str, str], seed: int) -> None:
+        self._words = {name: _words(text) for name, text in sorted(templates.items())}
+        self._seed = seed
+        documents = Counter(word for words in self._words.values() for word in words)
+        self._weight = {word: math.log(1 + len(templates) / count) for word, count in documents.items()}
+
+    def __call__(self, text: str) -> str:
+        asked = _words(text)
+        return max(self._words, key=lambda name: (self._shared(asked, name), self._draw(text, name)))
+
+    def _shared(self, asked: set[str], name: str) -> float:
+        return sum(self._weight[word] for word in asked & self._words[name])
+
+    def _draw(self, text: str, name: str) -> int:
+        return zlib.crc32(f"{self._seed}/{text}/{name}".encode())
+
+
+_COMMON = word_set("a about and as at by for four from in is it its of on or the three to two with you your")
+
+
+def _words(text: str) -> set[str]:
+    """The words that say what a text is about, in the singular."""
+    return {word.removesuffix("s") for word in re.findall(r"[a-z]+", text.casefold())} - _COMMON
