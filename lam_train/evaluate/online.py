@@ -44,8 +44,6 @@ class EvaluateOnlineSettings(ActingSettings):
 
     expert: bool = True
     """a row for the embedded expert too"""
-    environments: int = Field(2, gt=0)
-    """applications at work at once. Times are a user's with 1: with more, an episode waits for others' decisions"""
     screenshots: int = Field(12, ge=0)
     """of so many of the page's tasks, a picture of every state"""
 

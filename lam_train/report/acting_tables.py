@@ -180,7 +180,7 @@ def _notes(report: ActingReport) -> list[str]:
     if report.kind == "online" and report.environments > 1:
         notes.append(
             "Times were taken while several applications worked at once and shared the machine and the batches of "
-            "decisions; environments=1 gives a single user's."
+            "decisions; with a single one they are a user's."
         )
     return notes
 

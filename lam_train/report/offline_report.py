@@ -2,11 +2,17 @@
 
 from pathlib import Path
 
-from lam_train.evaluate.acting_results import ActingReport, OfflineRow
+from lam_train.evaluate.acting import families_in_turn
+from lam_train.evaluate.acting_results import ActingReport, OfflineAnswer, OfflineRow
+from lam_train.evaluate.action_metrics import score_action
 from lam_train.evaluate.offline import EvaluateOfflineSettings
-from lam_train.records import Trajectory, write_jsonl
+from lam_train.records import Observation, Trajectory, read_jsonl, write_jsonl
 from lam_train.report.acting_plot import plot_scores
 from lam_train.report.acting_tables import report_page
+from lam_train.report.changes import observation_changes
+from lam_train.report.viewer import Page
+
+MARKS = ("object", "operation", "status", "arguments")
 
 
 def write_offline_report(
@@ -16,9 +22,56 @@ def write_offline_report(
     settings: EvaluateOfflineSettings,
     output: Path,
 ) -> None:
-    """Writes evaluation.json, tasks.jsonl, evaluation.md, evaluation.png into `output`."""
+    """Writes evaluation.json, tasks.jsonl, evaluation.md, evaluation.png and episodes.html into `output`."""
     output.mkdir(parents=True, exist_ok=True)
     (output / "evaluation.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     write_jsonl(output / "tasks.jsonl", rows)
     (output / "evaluation.md").write_text(report_page(report), encoding="utf-8")
     plot_scores(report, output / "evaluation.png")
+    if settings.page_tasks:
+        offline_page(report, trajectories, settings, output).write(output / "episodes.html")
+
+
+def offline_page(
+    report: ActingReport, trajectories: list[Trajectory], settings: EvaluateOfflineSettings, output: Path
+) -> Page:
+    """The page of answers: an episode a model and trajectory; its outcome is task success without the arguments."""
+    shown = {
+        task.task_id for task in families_in_turn([t.task for t in trajectories], settings.seed)[: settings.page_tasks]
+    }
+    page = Page(report)
+    names = [score.name for score in report.scores]
+    answers = {
+        name: {(a.trajectory_id, a.step): a for a in read_jsonl(output / "answers" / f"{name}.jsonl", OfflineAnswer)}
+        for name in names
+    }
+    for trajectory in trajectories:
+        if trajectory.task.task_id in shown:
+            for name in names:
+                _add(page, name, trajectory, answers[name])
+    return page
+
+
+def _add(page: Page, name: str, trajectory: Trajectory, answers: dict[tuple[str, int], OfflineAnswer]) -> None:
+    steps, right = [], True
+    afters: list[Observation | None] = [step.observation for step in trajectory.steps[1:]] + [None]
+    for place, (step, after) in enumerate(zip(trajectory.steps, afters, strict=True)):
+        given = answers[trajectory.trajectory_id, place]
+        score = score_action(given.action, step)
+        right = right and score.step
+        steps.append(
+            page.step(
+                step.observation,
+                given.action,
+                changes=[] if after is None else observation_changes(step.observation, after),
+                answer=given.answer,
+                problem=given.problem if given.action is None else "",
+                result=step.result,
+                error=step.error,
+                acceptable=step.acceptable,
+                expected=step.action,
+                marks={mark: getattr(score, mark) for mark in MARKS},
+                decision_seconds=given.seconds,
+            )
+        )
+    page.add(name, trajectory.task, "success" if right else "fail", steps)

@@ -128,10 +128,9 @@ def recording_folder(folder: Path, task_id: str) -> Path:
     return folder / f"{readable}-{hashlib.sha256(task_id.encode()).hexdigest()[:6]}"
 
 
-def read_recording(folder: Path, task_id: str) -> tuple[Recording | None, list[Path]]:
-    """(recording, pictures in order) of a task, (None, []) where none was made."""
+def read_recording(folder: Path, task_id: str) -> tuple[Recording | None, dict[int, Path]]:
+    """(recording, picture by number) of a task; None and nothing where it was not recorded."""
     place = recording_folder(folder, task_id)
     file = place / "recording.jsonl"
     recording = next(read_jsonl(file, Recording), None) if file.exists() else None
-    pictures = sorted(place.glob("*.png"), key=lambda picture: int(picture.stem))
-    return recording, pictures
+    return recording, {int(picture.stem): picture for picture in place.glob("*.png")}
