@@ -4,7 +4,9 @@
                                              labels count on, nothing between two marks is a label that is left out
     Button*: Bold|Italic                     * can be checked, + can be selected, = holds a value
     window: Letter.docx                      `modal:` for a dialog or an open menu
-    97[Heading 1] Quarterly report           document text: label, style (where it differs from the line before), text
+    97+[Heading 1] Quarterly report          document text: label, kinds of state and style, text; what is as in the
+    98[Table1.A1] Branch                     line before is left out, of a cell in the same table the table's name too
+    99[.B1] Visits
     checked: Bold                            the states, by name or, where there is none, `label=`
     disabled: Paste
     values: Font Name=Liberation Serif|Font Size=12
@@ -35,8 +37,8 @@ SYSTEM = (
 _APP = re.compile(r"You operate the application ((?:\\.|[^\\.])*)\. ")
 _STATES = (("*", "checked"), ("+", "selected"), ("=", "value"))
 _RUN = re.compile(r"([A-Z][A-Za-z]+)([*+=]*)(?: (\d+))?: ")
-_TEXT = re.compile(r"(\d+|#(?:\\.|[^\\ \[*+])*)([*+]*)(?:\[((?:\\.|[^\\\]])*)\])? ")
-_NO_VALUE = "-"
+_TEXT = re.compile(r"(\d+|#(?:\\.|[^\\ \[*+.])*)([*+.]*)(?:\[((?:\\.|[^\\\]])*)\])? ")
+NO_VALUE, NONE_OF_THEM = "-", "."
 MOST_GAPS = 8  # more labels left out than these begin a new line, with the next label
 
 
@@ -95,17 +97,31 @@ def _control_lines(controls: list[Control], handles: Handles) -> Iterator[str]:
 
 
 def _text_lines(texts: list[Control], format: StepFormat) -> Iterator[str]:
-    before: str | None = None
+    """A paragraph or cell a line; its kinds of state and its style only where they differ from the line before."""
+    value_before: str | None = None
+    marks_before = ""
     for control in texts:
         number = label_handle(control.label)
-        label = str(number) if isinstance(number, int) else one_line(number, " [*+")
-        style = ""
-        if control.value != before:
-            value = _NO_VALUE if control.value is None else one_line(control.value, "]" + _NO_VALUE)
-            style = f"[{value}]"
-        before = control.value
+        label = str(number) if isinstance(number, int) else one_line(number, " [*+.")
         marks = _marks(control).replace("=", "")
-        yield f"{label}{marks}{style} {one_line(cut(control.control_text, format.text_limit))}"
+        kinds = "" if marks == marks_before else marks or NONE_OF_THEM
+        style = "" if control.value == value_before else f"[{_style(control.value, value_before)}]"
+        value_before, marks_before = control.value, marks
+        yield f"{label}{kinds}{style} {one_line(cut(control.control_text, format.text_limit))}"
+
+
+def _style(value: str | None, before: str | None) -> str:
+    """A cell of the table of the cell before without the table's name: `.B1`."""
+    if value is None:
+        return NO_VALUE
+    table = _table(before)
+    if table and value.startswith(table):
+        return f".{one_line(value[len(table) :], ']')}"
+    return ("\\" if value[:1] in (NO_VALUE, ".") else "") + one_line(value, "]")
+
+
+def _table(value: str | None) -> str:
+    return value[: value.rindex(".") + 1] if value and "." in value else ""
 
 
 def _state_lines(controls: list[Control], handles: Handles) -> Iterator[str]:
@@ -164,7 +180,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self.controls: list[dict] = []
-        self.before: str | None = None
+        self.value: str | None = None
+        self.marks = ""
         self.expected = 1
         self.seen: dict[str, str] = {}
         self.previous: list[Previous] = []
@@ -195,11 +212,14 @@ class _Reader:
             self.controls.append({"label": shown, "control_text": original(text), "control_type": run[1], **states})
 
     def _text(self, text: re.Match, shown: str) -> None:
-        if text[3] is not None:
-            self.before = None if text[3] == _NO_VALUE else original(text[3])
+        self.marks = text[2].replace(NONE_OF_THEM, "") if text[2] else self.marks
+        if text[3] == NO_VALUE:
+            self.value = None
+        elif text[3] is not None:
+            self.value = (_table(self.value) if text[3][:1] == "." else "") + original(text[3].removeprefix("."))
         label = label_of(original(text[1])) or text[1]
-        states = {name: False for mark, name in _STATES if mark in text[2]}
-        control = {"label": label, "control_text": original(shown), "control_type": "Document", "value": self.before}
+        states = {name: False for mark, name in _STATES if mark in self.marks}
+        control = {"label": label, "control_text": original(shown), "control_type": "Document", "value": self.value}
         self.controls.append({**control, **states})
 
     def _earlier(self, line: str) -> None:

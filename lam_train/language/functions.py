@@ -36,7 +36,7 @@ class Function:
 
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 LABELS = {"type": "array", "items": {"type": "string"}}
-BUTTON = {"type": "string", "enum": ["left", "right", "middle"]}
+BUTTON = {"type": "string", "enum": ["left", "right"]}
 
 FUNCTIONS: dict[str, Function] = {
     function.name: function
@@ -53,13 +53,11 @@ FUNCTIONS: dict[str, Function] = {
             "press keys: ^ is Ctrl, + Shift, % Alt; {ENTER}, {TAB}, {ESC}, {DOWN} and the like; other text is typed",
             {"keys": Argument(TEXT)},
         ),
-        Function(
-            "wheel_mouse_input", "turn the wheel; up is positive", {"wheel_dist": Argument(WHOLE)}, on_control=True
-        ),
+        Function("wheel_mouse_input", "turn the wheel; up is positive", {"wheel_dist": Argument(WHOLE)}),
         Function("select_text", "select the first occurrence of a text in the document", {"text": Argument(TEXT)}),
         Function("select_table", "select the document's table with this number, from 1", {"number": Argument(WHOLE)}),
         Function("insert_table", "insert a table at the cursor", {"rows": Argument(WHOLE), "columns": Argument(WHOLE)}),
-        Function("texts", "read the control's text", on_control=True),
+        Function("texts", "read the control's text; without one, the document's"),
         Function("annotation", "mark controls on a screenshot", {"control_labels": Argument(LABELS)}),
         Function("summary", "say what was seen", {"text": Argument(TEXT)}),
     )
