@@ -26,5 +26,7 @@ def template_path(name: str) -> Path:
         return path
     known = sorted(descriptions())
     near = difflib.get_close_matches(name, known, n=1)
-    raise UserError(f"template {name!r}: no such document; {f'did you mean {near[0]}? ' if near else ''}There are "
-                    f"{', '.join(known)}")
+    raise UserError(
+        f"template {name!r}: no such document; {f'did you mean {near[0]}? ' if near else ''}There are "
+        f"{', '.join(known)}"
+    )

@@ -1,0 +1,85 @@
+"""What a task family is: how its parameters are drawn, and what must have become of the document."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from random import Random
+
+from lam_train.apps.writer.tasks.document_model import Document, Paragraph
+from lam_train.apps.writer.tasks.source import Phrase, Source
+from lam_train.errors import UserError
+
+Parameters = dict
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A drawn operation: what the checker is told, what the wordings say, and what of the document it is about."""
+
+    parameters: Parameters
+    slots: dict[str, str]
+    touches: frozenset[str]
+
+
+class Family(ABC):
+    """A single operation that a Writer user knows."""
+
+    name: str
+    structural = False  # it adds, removes or moves paragraphs, rows or tables
+    on_phrase = False  # it is about a phrase, so that a composition can say "it"
+
+    @abstractmethod
+    def draw(self, source: Source, rng: Random) -> Drawn | None:
+        """Parameters out of the document, or None where it has nothing for this family."""
+
+    @abstractmethod
+    def expect(self, document: Document, parameters: Parameters) -> list[Document] | None:
+        """Changes the model of the original into what must be saved; returns the alternatives where there are some."""
+
+
+def choose_phrase(source: Source, rng: Random, **without) -> Phrase | None:
+    """A phrase none of whose characters has the formatting already. Longer phrases are as likely as single words."""
+    suitable = [p for p in source.phrases if not any(p.has(**{name: value}) for name, value in without.items())]
+    by_length: dict[int, list[Phrase]] = {}
+    for phrase in suitable:
+        if len({*phrase.paragraph.formats[phrase.start : phrase.end]}) == 1:
+            by_length.setdefault(phrase.text.count(" "), []).append(phrase)
+    return rng.choice(by_length[rng.choice(sorted(by_length))]) if by_length else None
+
+
+def about_phrase(phrase: Phrase, **more: str) -> Drawn:
+    """A drawn operation on a phrase; `more` are further parameters, each also a slot of the same name."""
+    slots = {"phrase": phrase.text, **{name: str(value) for name, value in more.items()}}
+    return Drawn({"phrase": phrase.text, **more}, slots, frozenset([phrase.paragraph.text]))
+
+
+def about_paragraph(source: Source, paragraph: Paragraph, rng: Random, slots: dict[str, str], **more) -> Drawn | None:
+    """A drawn operation on a paragraph."""
+    reference = source.reference(paragraph, rng)
+    if reference is None:
+        return None
+    parameters = {"paragraph": paragraph.text, **more}
+    return Drawn(parameters, {"paragraph": reference, **slots}, frozenset([paragraph.text]))
+
+
+def find_paragraph(document: Document, text: str) -> Paragraph:
+    """The body's paragraph with this text; raises UserError where the document has none."""
+    for paragraph in document.paragraphs:
+        if paragraph.text == text:
+            return paragraph
+    raise UserError(f"the document has no paragraph {text!r}: is it the one that the task was made from?")
+
+
+def find_phrase(document: Document, text: str) -> tuple[Paragraph, int, int]:
+    """Paragraph, start and end of the phrase's first occurrence; raises UserError where there is none."""
+    cells = [p for table in document.tables for row in table.rows for cell in row for p in cell.paragraphs]
+    for paragraph in [*document.paragraphs, *cells]:
+        if text in paragraph.text:
+            start = paragraph.text.index(text)
+            return paragraph, start, start + len(text)
+    raise UserError(f"the document has no phrase {text!r}: is it the one that the task was made from?")
+
+
+def set_format(paragraph: Paragraph, start: int, end: int, **values) -> None:
+    """Gives the characters from start to end these values."""
+    for index in range(start, end):
+        paragraph.formats[index] = replace(paragraph.formats[index], **values)

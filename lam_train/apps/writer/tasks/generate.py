@@ -1,0 +1,162 @@
+"""Makes tasks out of families, templates and wordings: the same seed gives the same tasks, byte for byte."""
+
+import hashlib
+import json
+from dataclasses import replace
+from random import Random
+
+from pydantic import NonNegativeInt
+
+from lam_train.apps.writer.tasks import wordings
+from lam_train.apps.writer.tasks.docx_reader import read_document
+from lam_train.apps.writer.tasks.families import FAMILIES
+from lam_train.apps.writer.tasks.family import Drawn, Family
+from lam_train.apps.writer.tasks.source import Source
+from lam_train.apps.writer.tasks.splits import SPLITS, assert_disjoint, split_of_pair, takes, templates_of
+from lam_train.apps.writer.templates import template_path
+from lam_train.records import Operation, Split, Task
+from lam_train.settings import Settings
+
+ATTEMPTS = 40  # draws for each task asked for, before a family is taken to have no more
+SAME_PHRASE = 0.4  # of the pairs that can be about one phrase ("make X bold and underline it"), those that are
+
+
+class TaskSettings(Settings):
+    """How many tasks to make; counts are upper limits, reached where a family has that many."""
+
+    output: str = "collected/writer_tasks"
+    """folder for train.jsonl, explore.jsonl, validation.jsonl, test.jsonl and the card"""
+    seed: int = 0
+    """the same seed gives the same tasks"""
+    families: list[str] | None = None
+    """families to use; null: all"""
+    train: NonNegativeInt = 45
+    """tasks of each family in train"""
+    explore: NonNegativeInt = 22
+    """tasks of each family in explore"""
+    validation: NonNegativeInt = 5
+    """tasks of each family in validation"""
+    test: NonNegativeInt = 8
+    """tasks of each family in test"""
+    compositions: dict[str, NonNegativeInt] = {"train": 600, "explore": 300, "validation": 75, "test": 140}
+    """tasks of two or three operations, by split"""
+    triples: float = 0.3
+    """share of the compositions that have three operations"""
+
+
+def generate_tasks(settings: TaskSettings) -> list[Task]:
+    """All splits' tasks, in order; raises UserError where splits would leak."""
+    sources = load_sources()
+    names = sorted(settings.families or FAMILIES)
+    tasks = []
+    for split in SPLITS:
+        made: dict[tuple[str, str], Task] = {}
+        for name in names:
+            single_tasks(FAMILIES[name], split, settings, sources, made)
+        compositions(names, split, settings, sources, made)
+        tasks += made.values()
+    assert_disjoint(tasks)
+    return tasks
+
+
+def load_sources() -> dict[str, Source]:
+    """Template name -> what it offers."""
+    names = sorted({name for split in SPLITS for name in templates_of(split)})
+    return {name: Source(name, read_document(template_path(name))) for name in names}
+
+
+def single_tasks(family: Family, split: Split, settings: TaskSettings, sources: dict[str, Source], made: dict) -> None:
+    """Adds one family's tasks to `made`."""
+    rng = Random(f"{settings.seed}/{split}/{family.name}")
+    wanted, count = getattr(settings, split), 0
+    for _ in range(wanted * ATTEMPTS):
+        if count == wanted:
+            return
+        source = sources[rng.choice(templates_of(split))]
+        drawn = family.draw(source, rng)
+        wording = wordings.request_wording(family.name, split, rng)
+        if drawn is None:
+            continue
+        request = wordings.sentence_case(wordings.fill(wording.text, drawn.slots))
+        operations = [Operation(name=family.name, parameters=drawn.parameters)]
+        count += add(made, source, request, wording.name, operations, split, settings.seed)
+
+
+def compositions(
+    names: list[str], split: Split, settings: TaskSettings, sources: dict[str, Source], made: dict
+) -> None:
+    """Adds the tasks of two and three operations to `made`."""
+    rng = Random(f"{settings.seed}/{split}/compositions")
+    wanted, count = settings.compositions.get(split, 0), 0
+    for _ in range(wanted * ATTEMPTS * 3):
+        if count == wanted:
+            return
+        group = rng.sample(names, min(3 if rng.random() < settings.triples else 2, len(names)))
+        if len(group) < 2 or not allowed(group, split, settings.seed):
+            continue
+        source = sources[rng.choice(templates_of(split))]
+        parts = draw_together([FAMILIES[name] for name in group], source, rng)
+        if parts is None:
+            continue
+        clauses = [wordings.clause(name, split, rng) for name in group]
+        filled = [wordings.fill(c.text, part.slots) for c, part in zip(clauses, parts, strict=True)]
+        if len(parts) > 1 and parts[0].parameters.get("phrase") == parts[1].parameters.get("phrase", ""):
+            filled[1] = filled[1].replace(f'the words "{parts[1].slots["phrase"]}"', "it")
+            filled[1] = filled[1].replace(f'"{parts[1].slots["phrase"]}"', "it")
+        whole = wordings.joined(filled, split, rng)
+        name = "+".join([whole.name, *(c.name for c in clauses)])
+        operations = [Operation(name=n, parameters=p.parameters) for n, p in zip(group, parts, strict=True)]
+        count += add(made, source, whole.text, name, operations, split, settings.seed)
+
+
+def allowed(group: list[str], split: Split, seed: int) -> bool:
+    """Whether families may stand together in a composition of this split."""
+    pairs = [(a, b) for i, a in enumerate(group) for b in group[i + 1 :]]
+    home = "train" if split == "explore" else split
+    few_structural = sum(FAMILIES[name].structural for name in group) <= 1
+    return few_structural and all(split_of_pair(seed, *pair) == home for pair in pairs)
+
+
+def draw_together(families: list[Family], source: Source, rng: Random) -> list[Drawn] | None:
+    """Parameters of operations that do not get in each other's way, or None."""
+    parts: list[Drawn] = []
+    touched: set[str] = set()
+    for family in families:
+        drawn = family.draw(source, rng)
+        if drawn is None:
+            return None
+        first = parts[0] if parts else None
+        if first and len(parts) == 1 and family.on_phrase and families[0].on_phrase and rng.random() < SAME_PHRASE:
+            phrase = first.parameters["phrase"]
+            drawn = replace(
+                drawn,
+                parameters=drawn.parameters | {"phrase": phrase},
+                slots=drawn.slots | {"phrase": phrase},
+                touches=frozenset(),
+            )
+        if touched & drawn.touches:
+            return None
+        touched |= drawn.touches
+        parts.append(drawn)
+    return parts
+
+
+def add(
+    made: dict, source: Source, request: str, wording: str, operations: list[Operation], split: Split, seed: int
+) -> int:
+    """Adds a task unless it is there already or another split's; returns how many it added."""
+    key = (source.template, request)
+    if key in made or not takes(split, seed, source.template, operations):
+        return 0
+    identity = json.dumps([source.template, request, [o.model_dump() for o in operations]], ensure_ascii=False)
+    made[key] = Task(
+        task_id=f"writer-{hashlib.sha256(identity.encode()).hexdigest()[:12]}",
+        request=request,
+        template=source.template,
+        family="+".join(operation.name for operation in operations),
+        wording=wording,
+        operations=operations,
+        split=split,
+        source="generated",
+    )
+    return 1
