@@ -129,9 +129,12 @@ def _is_open(path: str) -> bool:
 def unknown_key(path: str) -> UserError:
     """The error for a key that no component reads, with the nearest one that some component does."""
     keys = list(known_keys())
-    near = difflib.get_close_matches(path, keys, n=1, cutoff=0.5)
+    leaf = path.rpartition(".")[2]
+    near = [key for key in keys if "." in key and key.endswith(f".{leaf}")] if "." not in path else []
+    if len(near) > 1:  # a name without its section, which several sections have
+        return UserError(f"unknown setting {path}; did you mean {', '.join(near[:-1])} or {near[-1]}?")
+    near = near or difflib.get_close_matches(path, keys, n=1, cutoff=0.5)
     if not near:  # the right name in the wrong section
-        leaf = path.rpartition(".")[2]
         leaves = {key.rpartition(".")[2]: key for key in keys}
         near = [leaves[name] for name in difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.6)]
     hint = f"; did you mean {near[0]}?" if near else ""

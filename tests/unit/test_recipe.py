@@ -177,7 +177,7 @@ MISSPELT = {
     "trainer.max_step=3": ("trainer.max_step", "trainer.max_steps"),
     "batchin.max_tokens=512": ("batchin.max_tokens", "batching.max_tokens"),
     "engine.dtpe=bf16": ("engine.dtpe", "engine.dtype"),
-    "max_steps=3": ("max_steps", "trainer.max_steps"),
+    "max_steps=3": ("max_steps", "trainer.max_steps, collect.limits.max_steps, app.max_steps or episode.max_steps"),
     "+trainer.lrr=1": ("trainer.lrr", "trainer.lr"),
     "++trainer.lrr=1": ("trainer.lrr", "trainer.lr"),
     "~trainer.lrr": ("trainer.lrr", "trainer.lr"),
