@@ -126,7 +126,7 @@ def set_edit_text(screen: Screen, control: Control, text: str) -> Act:
     everything = ["A", "", CTRL]
     if "command" in node:  # a toolbar's combo box takes its value on Enter
         keystrokes = [everything, *typed, ["RETURN", "", 0]]
-        return Act([request("focus_inner", 1, handle=handle), *typing(keystrokes)])
+        return Act([request("focus", 1, handle=handle), *typing(keystrokes)])
     if control.control_type == "ComboBox" and not node.get("editable"):
         return Act(
             [request("choose_text", SETTLE, handle=handle, text=text)],
@@ -172,10 +172,7 @@ def keyboard_input(screen: Screen, control: Control | None, keys: str) -> Act:
     if control is not None and control.control_type == "Document" and not control.selected:
         first = [request("cursor_to", handle=screen.node(control.label)["handle"])]
     elif control is not None and control.control_type in ("Edit", "ComboBox"):
-        kind = "focus_inner" if "command" in screen.node(control.label) else "focus"
-        first = [request(kind, 1, handle=screen.node(control.label)["handle"])]
-    elif control is None and screen.kind == "document":
-        first = [request("focus_document", 1)]
+        first = [request("focus", 1, handle=screen.node(control.label)["handle"])]
     return Act([*first, *typing(keystrokes)])
 
 

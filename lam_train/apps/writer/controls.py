@@ -59,10 +59,9 @@ def repeated_names(nodes: list[dict[str, Any]]) -> set[str]:
 
 def window_name(seen: dict[str, Any]) -> str:
     """The title; of a message box, with its text, which has no control of its own."""
-    if seen["kind"] != "dialog" or any(TYPES.get(node["role"]) in ("Edit", "TabItem") for node in seen["nodes"]):
+    if seen["kind"] != "dialog" or any(TYPES.get(node["role"], "Button") != "Button" for node in seen["nodes"]):
         return seen["title"]
-    text = " ".join(node["name"] for node in seen["nodes"] if node["role"] == "LABEL" and node["name"])
-    return f"{seen['title']}: {text}" if text else seen["title"]
+    return ": ".join([seen["title"], " ".join(seen["messages"])]) if seen["messages"] else seen["title"]
 
 
 def control_of(label: str, node: dict[str, Any], repeated: set[str]) -> Control:
@@ -73,7 +72,7 @@ def control_of(label: str, node: dict[str, Any], repeated: set[str]) -> Control:
         control_text=name.rstrip(".…").rstrip(":") if role != "DOCUMENT" else name,
         control_type=TYPES[role],
         selected=node.get("selected", False) if role in SELECTABLE else None,
-        checked=node["checked"] if role in CHECKABLE and "checked" in node else None,
+        checked=node.get("checked") if role in CHECKABLE or "command" in node else None,
         value=node.get("text") if TYPES[role] in ("Edit", "ComboBox", "Document") else None,
         enabled=node["enabled"],
     )

@@ -2,6 +2,8 @@
 
 import document
 import keys
+import mouse
+import picture
 import toolbars
 import tree
 import uno
@@ -40,18 +42,17 @@ class Desk:
                 loaded.close(True)
             return False
         self.document = loaded
-        self.controller = loaded.CurrentController
-        self.frame = self.controller.Frame
+        self.frame = loaded.CurrentController.Frame
         self.window = self.frame.ContainerWindow
         self.window.setPosSize(0, 0, width, height, 15)
         self.toolkit.processEventsToIdle()  # the window is laid out
+        self.frame.ComponentWindow.setFocus()
         self.text = document.Text(loaded)
-        self.bars = toolbars.Bars(self)
+        self.bars = None
         return True
 
     def close_document(self):
         if self.document is not None:
-            self.text.forget()
             self.document.setModified(False)
             self.document.close(True)
             self.document = None
@@ -66,31 +67,37 @@ class Desk:
         return [(window, window.getAccessibleContext()) for window in windows]
 
     def focused(self):
-        """("menu" | "dialog" | "document", its top window or None, its accessible object or None)."""
+        """("menu" | "dialog" | "document", its top window, its accessible object)."""
         for window, accessible in self.tops():
             if accessible is None:
                 if self.menu:
                     return "menu", window, self.menu[-1]
-                continue
-            if tree.is_dialog(accessible):
+            elif tree.stands_before(accessible):
                 return "dialog", window, accessible
         return "document", self.window, None
 
     def observe(self):
         kind, _, accessible = self.focused()
-        if kind != "menu":
-            self.menu = []
         self.handles = []
         if kind == "menu":
-            return {"kind": kind, "title": accessible.getAccessibleName(), "nodes": tree.menu_items(self, accessible)}
+            title = " > ".join(menu.getAccessibleName() for menu in self.menu)
+            return {"kind": kind, "title": title, "nodes": tree.menu_items(self, accessible)}
+        self.menu = []
         if kind == "dialog":
-            return {"kind": kind, "title": accessible.getAccessibleName(), "nodes": tree.dialog(self, accessible)}
-        nodes = self.bars.menus() + self.bars.controls() + self.text.controls(self)
+            nodes, messages = tree.dialog(self, accessible)
+            title = accessible.getAccessibleName()
+            return {"kind": kind, "title": title, "nodes": nodes, "messages": messages}
+        self.bars = self.bars or toolbars.Bars(self)
+        nodes = self.bars.menus() + self.bars.controls() + self.text.nodes(self)
         return {"kind": kind, "title": self.frame.Title, "nodes": nodes, "selection": self.text.selection()}
 
     def handle(self, thing):
         self.handles.append(thing)
         return len(self.handles) - 1
+
+    def picture(self, path):
+        """Writes what the window shows, with what stands before it, as one BMP file a window."""
+        return picture.write(self, path)
 
     # --- acting on a control of the last observation
 
@@ -105,48 +112,87 @@ class Desk:
 
     def close_menus(self):
         for _ in range(len(self.menu)):
-            self.press([["ESCAPE", "", 0]])
+            keys.press(self.toolkit, self.window, [["ESCAPE", "", 0]])
         self.menu = []
 
     def tab(self, handle):
-        page, index = self.handles[handle]
-        page.selectAccessibleChild(index)
+        tabs, index = self.handles[handle]
+        tabs.selectAccessibleChild(index)
+
+    def choose(self, handle, count=1):
+        """Clicks an entry of a list with the mouse; one that is out of sight is selected without."""
+        entry = self.handles[handle]
+        _, window, _ = self.focused()
+        if tree.STATE.SHOWING in tree.states_of(entry):
+            mouse.click(self.toolkit, window, entry, count)
+        else:
+            entry.getAccessibleParent().getAccessibleContext().selectAccessibleChild(entry.getAccessibleIndexInParent())
+
+    def choose_text(self, handle, text):
+        """Chooses an entry of a drop-down list by its text; says whether there is one."""
+        names = self.choices(handle)
+        if text not in names:
+            return False
+        tree.first_of(self.handles[handle], "LIST").selectAccessibleChild(names.index(text))
+        return True
+
+    def choices(self, handle):
+        """The texts of a drop-down list."""
+        entries = tree.first_of(self.handles[handle], "LIST")
+        return [entry.getAccessibleName() for _, entry in tree.children(entries)] if entries is not None else []
 
     def focus(self, handle):
-        self.handles[handle].grabFocus()
-
-    def focus_inner(self, handle):
-        """Focuses the field inside a toolbar's combo box."""
-        tree.first_of(self.handles[handle], "TEXT").grabFocus()
-
-    def focus_document(self):
-        self.frame.ComponentWindow.setFocus()
+        """Focuses a field; of a combo box, the field inside it."""
+        control = self.handles[handle]
+        (tree.first_of(control, "TEXT") or control).grabFocus()
 
     def press(self, keystrokes):
         """Key presses as a keyboard makes them, to the focused window; [key's name, character, modifiers] each."""
         kind, window, _ = self.focused()
-        keys.press(self.toolkit, self.window if kind == "menu" or window is None else window, keystrokes)
+        keys.press(self.toolkit, self.window if kind == "menu" else window, keystrokes)
 
     # --- acting on the document's text
 
     def select_item(self, handle, text=None):
-        return self.text.select(self.controller, self.handles[handle], text)
+        self.frame.ComponentWindow.setFocus()
+        return self.text.select(self.handles[handle], text)
 
     def cursor_to(self, handle):
-        self.text.cursor_to(self.controller, self.handles[handle])
+        self.frame.ComponentWindow.setFocus()
+        self.text.cursor_to(self.handles[handle])
 
     def find(self, text):
-        return self.text.find(self.controller, text)
+        self.frame.ComponentWindow.setFocus()
+        return self.text.find(text)
 
     def replace_item(self, handle, text):
-        self.text.select(self.controller, self.handles[handle], None)
-        self.dispatch(".uno:InsertText", Text=text) if text else self.dispatch(".uno:Delete")
+        """Types over an item's text; an empty text deletes it."""
+        item = self.handles[handle]
+        if item.kind == "comment":
+            item.thing.Content = text
+            return
+        self.select_item(handle)
+        if text:
+            self.dispatch(".uno:InsertText", Text=text)
+        elif item.text:
+            self.dispatch(".uno:Delete")
 
     def select_table(self, number):
-        return self.text.select_table(self.controller, number)
+        self.frame.ComponentWindow.setFocus()
+        return self.text.select_table(number)
 
     def insert_table(self, rows, columns):
         self.dispatch(".uno:InsertTable", Rows=uno.Any("long", rows), Columns=uno.Any("long", columns))
 
+    def scroll(self, lines):
+        bar = tree.first_of(self.window.getAccessibleContext(), "SCROLL_BAR")
+        line = max(1, (bar.getMaximumValue() - bar.getMinimumValue()) // 100)
+        bar.setCurrentValue(bar.getCurrentValue() + lines * line)
+
     def dispatch(self, command, **arguments):
         self.dispatcher.executeDispatch(self.frame, command, "", 0, properties(**arguments))
+
+    def debug(self, code):
+        scope = {"desk": self, "tree": tree}
+        exec(code, scope)
+        return scope.get("result")

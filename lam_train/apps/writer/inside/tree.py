@@ -12,6 +12,7 @@ ROLES = (
     "BUTTON_DROPDOWN", "BUTTON_MENU", "ROOT_PANE", "WINDOW", "STATIC",
 )  # fmt: skip
 NAMES = {getattr(ROLE, name): name for name in ROLES}
+CONTAINERS = (ROLE.FILLER, ROLE.PANEL, ROLE.SEPARATOR, ROLE.SCROLL_PANE, ROLE.LIST, ROLE.TREE, ROLE.PAGE_TAB_LIST)
 DEEPEST = 40
 MOST_CHILDREN = 300
 
@@ -24,11 +25,10 @@ def states_of(accessible):
     return set(accessible.getAccessibleStateSet().getStates())
 
 
-def is_dialog(accessible):
-    """A dialog, an alert, or the floating window that a toolbar button has opened."""
-    if accessible.getAccessibleRole() in (ROLE.DIALOG, ROLE.ALERT):
-        return STATE.SHOWING in states_of(accessible)
-    return False
+def stands_before(accessible):
+    """Whether it is a dialog, a message, or the floating window that a toolbar's button has opened."""
+    role = accessible.getAccessibleRole()
+    return role in (ROLE.DIALOG, ROLE.ALERT, ROLE.FRAME, ROLE.WINDOW) and STATE.SHOWING in states_of(accessible)
 
 
 def text_of(accessible):
@@ -38,12 +38,16 @@ def text_of(accessible):
         return None
 
 
+def relates(accessible, relation):
+    relations = accessible.getAccessibleRelationSet()
+    return relations is not None and relations.containsRelation(relation)
+
+
 def label_of(accessible):
     """The name of the label that stands for it, or ""."""
-    relations = accessible.getAccessibleRelationSet()
-    if relations is None or not relations.containsRelation(RELATION.LABELED_BY):
+    if not relates(accessible, RELATION.LABELED_BY):
         return ""
-    targets = relations.getRelationByType(RELATION.LABELED_BY).TargetSet
+    targets = accessible.getAccessibleRelationSet().getRelationByType(RELATION.LABELED_BY).TargetSet
     return targets[0].getAccessibleContext().getAccessibleName() if targets else ""
 
 
@@ -85,30 +89,54 @@ def menu_items(desk, menu):
 
 
 def dialog(desk, accessible):
-    nodes = []
-    walk(desk, accessible, nodes, 0)
-    return nodes
+    """(nodes, messages): its controls depth first, as the dialog reads, and the texts that name no control."""
+    walker = Walker(desk)
+    walker.walk(accessible, "", 0)
+    return walker.nodes, walker.messages
 
 
-def walk(desk, accessible, nodes, depth):
-    """Depth first, as the dialog reads; only what shows."""
-    for index, child in children(accessible):
-        role = child.getAccessibleRole()
-        states = states_of(child)
-        if role == ROLE.PAGE_TAB:
-            nodes.append(node(desk, child, states, (accessible, index)))
-        elif STATE.SHOWING not in states:
-            continue
-        elif role not in (ROLE.FILLER, ROLE.PANEL, ROLE.SEPARATOR):
-            found = node(desk, child, states)
-            found["text"] = text_of(child)
-            if not found["name"]:
-                found["name"] = label_of(child)
-            if role == ROLE.COMBO_BOX:
-                found["text"] = next((text_of(part) for _, part in children(child) if role_of(part) == "TEXT"), None)
-                found["editable"] = STATE.EDITABLE in states
-            nodes.append(found)
-            if role in (ROLE.COMBO_BOX, ROLE.SPIN_BOX, ROLE.LABEL):
+class Walker:
+    """Goes through a dialog, keeping the last label for the fields that have no name of their own."""
+
+    def __init__(self, desk):
+        self.desk = desk
+        self.nodes = []
+        self.messages = []
+        self.label = ""
+
+    def walk(self, accessible, group, depth):
+        for index, child in children(accessible):
+            role = child.getAccessibleRole()
+            states = states_of(child)
+            if role == ROLE.PAGE_TAB:
+                self.nodes.append(node(self.desk, child, states, (accessible, index)))
+            elif STATE.SHOWING not in states and role not in (ROLE.LIST_ITEM, ROLE.TREE_ITEM):
                 continue
-        if depth < DEEPEST:
-            walk(desk, child, nodes, depth + 1)
+            elif role == ROLE.LABEL:
+                self.label = child.getAccessibleName()
+                if not relates(child, RELATION.LABEL_FOR):
+                    self.messages.append(self.label)
+                continue
+            elif role not in CONTAINERS:
+                self.add(child, role, states, group)
+                if role in (ROLE.COMBO_BOX, ROLE.SPIN_BOX):
+                    continue
+            inner = child.getAccessibleName() if role == ROLE.PANEL else ""
+            if depth < DEEPEST:
+                self.walk(child, inner or group, depth + 1)
+
+    def add(self, child, role, states, group):
+        found = node(self.desk, child, states)
+        found["text"] = text_of(child)
+        found["name"] = found["name"] or label_of(child) or self.made_up_name(group)
+        if role == ROLE.COMBO_BOX:
+            inner = first_of(child, "TEXT")
+            found["text"] = text_of(inner) if inner is not None else found["text"]
+            found["editable"] = inner is not None and STATE.EDITABLE in states_of(inner)
+        if not found["text"] and role == ROLE.SPIN_BOX:
+            found["text"] = ""
+        self.nodes.append(found)
+
+    def made_up_name(self, group):
+        """A field without a name goes by its group and the label before it."""
+        return group if self.label in ("", group) else f"{group} {self.label}".strip()
