@@ -1,5 +1,6 @@
 """What changed between two observations, and between two versions of a document."""
 
+import re
 from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Literal
@@ -111,9 +112,8 @@ def _compared_lines(before: str, after: str) -> list[Line]:
 
 
 def _words(line: str) -> list[str]:
-    """Words with the space after them; formatting marks stand for themselves."""
-    pieces = line.replace("⟨", "\0⟨").replace("⟩", "⟩\0").replace(" ", " \0").split("\0")
-    return [piece for piece in pieces if piece]
+    """Formatting marks, words, spaces and punctuation, each for itself."""
+    return re.findall(r"⟨[^⟩]*⟩|\w+|\s+|[^\w\s]", line)
 
 
 def _with_context(lines: list[Line]) -> list[Line]:

@@ -4,6 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const OUTCOMES = { success: "success", fail: "failed", unsure: "unsure", error: "application error" };
 const SIGNS = { added: "+", removed: "−", changed: "~", window: "▣", more: "…" };
+const PLAIN = ["Default Paragraph Style", "Standard", "Normal", "Body Text", "Text Body", "Text body"]; // need no name
 let view = { episode: null, step: 0, tab: null, filter: "" };
 
 function el(tag, properties = {}, ...children) {
@@ -87,9 +88,9 @@ function overview() {
     el("h1", {}, `${head.kind === "offline" ? "Offline: steps decided on the expert's history" : "Online: acting in the application"}`),
     el("p", { class: "verdict" }, `${head.tasks} tasks on ${head.templates} documents` +
       (head.steps ? `, ${head.steps} steps` : "") + `; ${Math.round(100 * head.level)} % bootstrap intervals below the means.`),
-    card("Scores, of all tasks", el("table", { class: "scores" }, el("tr", {}, el("th", {}, ""), ...titles), ...rows)),
-    el("p", {}, " "),
-    matrix(),
+    el("div", { class: "column" },
+      card("Scores, of all tasks", el("table", { class: "scores" }, el("tr", {}, el("th", {}, ""), ...titles), ...rows)),
+      matrix()),
   ];
 }
 
@@ -134,14 +135,14 @@ function showEpisode() {
     stepStrip(episode),
   ];
   const body = ended ? [endCards(episode)] : [el("div", { class: "columns" },
-    el("div", { class: "column" }, screenCard(step.o, step.picture, step.action?.control_label), controlsCard(step.o, step)),
-    el("div", { class: "column" }, answerCard(step), resultCard(step)))];
+    el("div", { class: "column" }, screenCard(step.o, step.picture, step.action)),
+    el("div", { class: "column" }, answerCard(step), resultCard(step), controlsCard(step.o, step)))];
   at("main").replaceChildren(...[...head, ...body].filter(Boolean));
   const list = at("main").querySelector(".controls .rows");
   const chosen = list?.querySelector(".chosen");
   if (chosen) list.scrollTop = chosen.offsetTop - list.offsetTop - 120;
   const paper = at("main").querySelector(".paper");
-  const marked = paper?.querySelector(".chosen");
+  const marked = paper?.querySelector(".chosen, mark");
   if (marked) paper.scrollTop = marked.offsetTop - paper.offsetTop - 120;
 }
 
@@ -158,7 +159,7 @@ function stepStrip(episode) {
     el("span", { class: "keys" }, "← → steps, ↑ ↓ episodes"));
 }
 
-function screenCard(number, picture, chosen) {
+function screenCard(number, picture, action) {
   const observation = data.observations[number];
   const tabs = picture === null ? ["document"] : ["picture", "document"];
   const tab = tabs.includes(view.tab) ? view.tab : tabs[0];
@@ -167,11 +168,12 @@ function screenCard(number, picture, chosen) {
   return el("section", { class: "card screen" },
     el("div", { class: "top" }, el("h2", {}, "Screen"), el("div", { class: "tabs" }, ...buttons)),
     el("p", { class: "window" }, observation.window + (observation.modal ? " (dialog or menu)" : "")),
-    tab === "picture" ? el("img", { src: data.pictures[picture], alt: "Screenshot" }) : rendering(number, chosen));
+    tab === "picture" ? el("img", { src: data.pictures[picture], alt: "Screenshot" }) : rendering(number, action));
 }
 
 // The document's text as the observation has it; where a dialog or menu hides it, that one's controls.
-function rendering(number, chosen) {
+function rendering(number, action) {
+  const chosen = action?.control_label || null;
   const controls = controlsOf(number);
   const texts = controls.filter((control) => control.type === "Document");
   if (!texts.length) {
@@ -179,14 +181,22 @@ function rendering(number, chosen) {
       { class: control.label === chosen ? "chosen" : "" }, control.text || control.type, control.value ? `: ${control.value}` : "")));
   }
   const paper = el("div", { class: "paper" });
+  const wanted = action?.function === "select_text" && typeof action.args.text === "string" ? action.args.text : "";
+  let left = wanted ? 1 : 0; // the first occurrence is the one that is selected
+  const marked = (text) => {
+    const start = left ? text.indexOf(wanted) : -1;
+    if (start < 0) return text;
+    left = 0;
+    return [text.slice(0, start), el("mark", {}, wanted), text.slice(start + wanted.length)];
+  };
   let table = null;
   for (const control of texts) {
     const cell = /^(.+)\.([A-Z]+)(\d+)$/.exec(control.value || "");
     const mark = control.label === chosen ? " chosen" : "";
     if (!cell) {
       table = null;
-      paper.append(el("p", { class: paragraphClass(control.value || "") + mark }, control.text,
-        control.value && el("span", { class: "style" }, control.value)));
+      paper.append(el("p", { class: paragraphClass(control.value || "") + mark }, marked(control.text),
+        control.value && !PLAIN.includes(control.value) && el("span", { class: "style" }, control.value)));
       continue;
     }
     if (!table || table.name !== cell[1]) {
@@ -198,7 +208,7 @@ function rendering(number, chosen) {
       table.row = el("tr");
       table.node.append(table.row);
     }
-    table.row.append(el("td", { class: mark.trim() }, control.text));
+    table.row.append(el("td", { class: mark.trim() }, marked(control.text)));
   }
   return paper;
 }

@@ -189,7 +189,7 @@ def test_files_say_the_same_as_the_report(evaluated):
 def test_recordings_hold_pictures_the_last_screen_and_both_documents(evaluated):
     _, episodes, output = evaluated
     folder = output / "recordings" / "expert"
-    recording, pictures = read_recording(folder, "toy-5")
+    recording, _ = read_recording(folder, "toy-5")
     assert recording.before == ["List:"]
     assert recording.after == ["List:", "red", "blue"]
     assert [c.control_text for c in recording.last.controls] == ["Word", "Add", "red", "blue"]
