@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from lam_train.agent.policy import Decision, Policy
+from lam_train.collect.trajectories.store import ShardStore, read_trajectories
 from lam_train.errors import UserError
 from lam_train.evaluate.acting import (
     ActingSettings,
@@ -30,9 +32,8 @@ from lam_train.evaluate.acting_results import (
     Score,
 )
 from lam_train.evaluate.action_metrics import StepScore, score_action
-from lam_train.evaluate.record_file import RecordFile
 from lam_train.evaluate.statistics import LEVEL, Estimate, compared, described
-from lam_train.records import Action, State, Step, Task, Trajectory, read_jsonl
+from lam_train.records import Action, State, Step, Task, Trajectory
 from lam_train.train.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,8 @@ class EvaluateOfflineSettings(ActingSettings):
 def expert_successes(settings: EvaluateOfflineSettings) -> list[Trajectory]:
     """The successful trajectories that are evaluated, one a task; the first where a task has several."""
     first: dict[str, Trajectory] = {}
-    for trajectory in read_jsonl(Path(settings.data).expanduser(), Trajectory):
-        if trajectory.outcome == "success" and trajectory.steps:
+    for trajectory in read_trajectories(Path(settings.data).expanduser()):
+        if trajectory.outcome == "success" and any(map(is_scored, trajectory.steps)):
             first.setdefault(trajectory.task.task_id, trajectory)
     if not first:
         raise UserError(f"{settings.data}: no successful trajectory")
@@ -66,8 +67,7 @@ def expert_successes(settings: EvaluateOfflineSettings) -> list[Trajectory]:
 
 def _check_held_out(chosen: list[Trajectory], settings: EvaluateOfflineSettings) -> None:
     seen = {
-        (t.task.template, t.task.request)
-        for t in read_jsonl(Path(settings.training_data or "").expanduser(), Trajectory)
+        (t.task.template, t.task.request) for t in read_trajectories(Path(settings.training_data or "").expanduser())
     }
     for trajectory in chosen:
         task = trajectory.task
@@ -87,13 +87,12 @@ def evaluate_offline(
 ) -> tuple[ActingReport, list[OfflineRow]]:
     """Asks every policy for each step, and scores the answers against the expert's steps.
 
-    Answers go to answers/NAME.jsonl as they come; states that have one there already are not asked again.
+    Answers go to answers/NAME-00000.jsonl as they come; states that have one there already are not asked again.
     """
     if not policies or not trajectories:
         raise UserError("nothing to evaluate: there are no models or no trajectories")
     actions = {
-        name: ask(name, load, trajectories, settings.batch_size, output / "answers" / f"{name}.jsonl")
-        for name, load in policies.items()
+        name: ask(name, load, trajectories, settings.batch_size, output / "answers") for name, load in policies.items()
     }
     rows = [
         OfflineRow(
@@ -105,6 +104,7 @@ def evaluate_offline(
                 name: [
                     score_action(answers[trajectory.trajectory_id, place].action, step)
                     for place, step in enumerate(trajectory.steps)
+                    if is_scored(step)
                 ]
                 for name, answers in actions.items()
             },
@@ -114,10 +114,20 @@ def evaluate_offline(
     return _report(trajectories, rows, actions, settings, list(notes)), rows
 
 
+def is_scored(step: Step) -> bool:
+    """Whether a step of the expert is a reference: one that was refused, or no action, is history alone."""
+    return not step.error and not step.problem
+
+
+def answer_store(folder: Path, name: str) -> ShardStore[OfflineAnswer]:
+    """The answers of one policy, NAME-00000.jsonl in the folder."""
+    return ShardStore(folder, name, OfflineAnswer, shard_size=sys.maxsize)
+
+
 def ask(
-    name: str, load: LoadPolicy, trajectories: Sequence[Trajectory], batch_size: int, file: Path
+    name: str, load: LoadPolicy, trajectories: Sequence[Trajectory], batch_size: int, folder: Path
 ) -> dict[tuple[str, int], OfflineAnswer]:
-    """(trajectory id, step from 0) -> the policy's answer, from the file as far as it goes.
+    """(trajectory id, step from 0) -> the policy's answer, from the folder's file as far as it goes.
 
     States of one document are asked one after the other, because their prompts share the most.
     """
@@ -125,10 +135,11 @@ def ask(
         (trajectory, place, state)
         for trajectory in sorted(trajectories, key=lambda t: t.task.template)
         for place, state in enumerate(trajectory.states())
+        if is_scored(trajectory.steps[place])
     ]
     digests = {(trajectory.trajectory_id, place): _digest(state) for trajectory, place, state in asked}
-    answers = RecordFile(file, OfflineAnswer)
-    known = {(a.trajectory_id, a.step): a for a in answers.records if digests.get((a.trajectory_id, a.step)) == a.state}
+    store = answer_store(folder, name)
+    known = {(a.trajectory_id, a.step): a for a in store if digests.get((a.trajectory_id, a.step)) == a.state}
     missing = [one for one in asked if (one[0].trajectory_id, one[1]) not in known]
     if len(missing) < len(asked):
         log.info("%s: %d of %d answers are there already", name, len(asked) - len(missing), len(asked))
@@ -138,10 +149,11 @@ def ask(
     with Progress(len(asked), len(asked) - len(missing), what=name, unit="answer") as progress:
         for start in range(0, len(missing), batch_size):
             batch = missing[start : start + batch_size]
-            fresh = _decide(policy, batch)
-            answers.append(fresh)
-            known.update({(answer.trajectory_id, answer.step): answer for answer in fresh})
+            for answer in _decide(policy, batch):
+                store.append(answer)
+                known[answer.trajectory_id, answer.step] = answer
             progress.advance_by(len(batch))
+    store.close()
     return known
 
 
@@ -273,6 +285,8 @@ def _mistakes(trajectories: list[Trajectory], answers: dict[tuple[str, int], Off
     counts: Counter[tuple[str, str]] = Counter()
     for trajectory in trajectories:
         for place, step in enumerate(trajectory.steps):
+            if not is_scored(step):
+                continue
             given = answers[trajectory.trajectory_id, place]
             if not score_action(given.action, step).strict_step:
                 answered = "(no action)" if given.action is None else _described(given.action, step)

@@ -1,6 +1,7 @@
 """Online evaluation: every policy does the test tasks in the application; the executable check says what succeeded."""
 
 import logging
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import Field
 from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.rollouts import rollouts
 from lam_train.apps.application import Application
+from lam_train.collect.trajectories.store import ShardStore
 from lam_train.errors import UserError
 from lam_train.evaluate.acting import (
     ActingSettings,
@@ -28,7 +30,6 @@ from lam_train.evaluate.acting_results import (
     Score,
 )
 from lam_train.evaluate.action_metrics import score_action
-from lam_train.evaluate.record_file import RecordFile
 from lam_train.evaluate.statistics import LEVEL, Estimate, compared, described
 from lam_train.records import FAILURES, Task, Trajectory, read_jsonl
 from lam_train.report.recording import RecordedApplication
@@ -69,7 +70,7 @@ def evaluate_online(
 ) -> tuple[ActingReport, dict[str, list[Trajectory]]]:
     """Lets every policy do the tasks; returns the report and, by name, the episodes in the tasks' order.
 
-    Episodes go to episodes/NAME.jsonl as they end; tasks that have one there already are not done again.
+    Episodes go to episodes/NAME-00000.jsonl as they end; tasks that have one there already are not done again.
     """
     if not policies or not tasks:
         raise UserError("nothing to evaluate: there are no models or no tasks")
@@ -89,9 +90,9 @@ def _episodes_of(
     settings: EvaluateOnlineSettings,
     output: Path,
 ) -> list[Trajectory]:
-    file = RecordFile(output / "episodes" / f"{name}.jsonl", Trajectory)
+    store = ShardStore(output / "episodes", name, Trajectory, shard_size=sys.maxsize)
     wanted = {task.task_id: task for task in tasks}
-    done = {t.task.task_id: t for t in file.records if wanted.get(t.task.task_id) == t.task}
+    done = {t.task.task_id: t for t in store if wanted.get(t.task.task_id) == t.task}
     missing = [task for task in tasks if task.task_id not in done]
     if done:
         log.info("%s: %d of %d episodes are there already", name, len(done), len(tasks))
@@ -106,10 +107,12 @@ def _episodes_of(
         policy = load()
         with Progress(len(tasks), len(done), what=name, unit="episode") as progress:
             for trajectory in rollouts(missing, policy, recorded, episode, seed=settings.seed):
-                file.append([without_tokens(trajectory)])
-                done[trajectory.task.task_id] = file.records[-1]
+                kept = without_tokens(trajectory)
+                store.append(kept)
+                done[kept.task.task_id] = kept
                 won = sum(t.outcome == "success" for t in done.values())
                 progress.advance_by(1, f"{won} of {len(done)} successful")
+        store.close()
         for environment in recorded:
             environment.finish()
     return [done[task.task_id] for task in tasks]

@@ -5,8 +5,8 @@ from pathlib import Path
 from lam_train.evaluate.acting import families_in_turn
 from lam_train.evaluate.acting_results import ActingReport, OfflineAnswer, OfflineRow
 from lam_train.evaluate.action_metrics import score_action
-from lam_train.evaluate.offline import EvaluateOfflineSettings
-from lam_train.records import Observation, Trajectory, read_jsonl, write_jsonl
+from lam_train.evaluate.offline import EvaluateOfflineSettings, answer_store, is_scored
+from lam_train.records import Observation, Trajectory, write_jsonl
 from lam_train.report.acting_plot import plot_scores
 from lam_train.report.acting_tables import report_page
 from lam_train.report.changes import observation_changes
@@ -41,10 +41,7 @@ def offline_page(
     }
     page = Page(report)
     names = [score.name for score in report.scores]
-    answers = {
-        name: {(a.trajectory_id, a.step): a for a in read_jsonl(output / "answers" / f"{name}.jsonl", OfflineAnswer)}
-        for name in names
-    }
+    answers = {name: {(a.trajectory_id, a.step): a for a in answer_store(output / "answers", name)} for name in names}
     for trajectory in trajectories:
         if trajectory.task.task_id in shown:
             for name in names:
@@ -56,6 +53,8 @@ def _add(page: Page, name: str, trajectory: Trajectory, answers: dict[tuple[str,
     steps, right = [], True
     afters: list[Observation | None] = [step.observation for step in trajectory.steps[1:]] + [None]
     for place, (step, after) in enumerate(zip(trajectory.steps, afters, strict=True)):
+        if not is_scored(step):
+            continue
         given = answers[trajectory.trajectory_id, place]
         score = score_action(given.action, step)
         right = right and score.step

@@ -234,7 +234,7 @@ def test_stopped_anywhere_it_goes_on_and_asks_nothing_twice(evaluated, tmp_path)
     stopped = Scripted(flawed, fail_after=6)
     with pytest.raises(KeyboardInterrupt):
         evaluate_offline({"untrained": lambda: stopped}, TRAJECTORIES, settings(), tmp_path)
-    file = tmp_path / "answers" / "untrained.jsonl"
+    file = tmp_path / "answers" / "untrained-00000.jsonl"
     assert len(file.read_text().splitlines()) == 6
     with file.open("a") as torn:
         torn.write('{"trajectory_id": "e3", "st')  # killed while writing
@@ -249,6 +249,21 @@ def test_stopped_anywhere_it_goes_on_and_asks_nothing_twice(evaluated, tmp_path)
         raise AssertionError("loaded although nothing is missing")
 
     evaluate_offline({"untrained": refuse}, TRAJECTORIES, settings(), tmp_path)
+
+
+def test_a_step_that_was_refused_is_history_and_no_reference(tmp_path):
+    """An expert that missed first: its refused click is shown to the model but not asked of it."""
+    missed = Step(observation=SCREEN, action=CLICK.model_copy(update={"control_label": "9"}), result="no 9", error=True)
+    one = TRAJECTORIES[0].model_copy(update={"steps": [missed, *TRAJECTORIES[0].steps]})
+    seen = []
+
+    def answer(state):
+        seen.append([previous.error for previous in state.previous])
+        return SELECT if len(state.previous) == 1 else CLICK
+
+    report, _ = evaluate_offline({"a": lambda: Scripted(answer)}, [one], settings(), tmp_path)
+    assert seen == [[True], [True, False]]
+    assert (report.steps, report.scores[0].estimates["task"].mean) == (2, 1.0)
 
 
 def test_an_answer_to_a_state_that_has_changed_is_asked_again(tmp_path):

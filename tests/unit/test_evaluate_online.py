@@ -181,7 +181,7 @@ def test_files_say_the_same_as_the_report(evaluated):
     assert "| policy | bad format | wrong control | early finish | step limit | restarts of the application |" in page
     assert "- a note" in page
     assert (output / "evaluation.png").read_bytes().startswith(b"\x89PNG")
-    kept = list(read_jsonl(output / "episodes" / "expert.jsonl", Trajectory))
+    kept = list(read_jsonl(output / "episodes" / "expert-00000.jsonl", Trajectory))
     assert {t.trajectory_id: t for t in kept} == {t.trajectory_id: t for t in episodes["expert"]}
     assert all(step.prompt_tokens == step.logprobs == [] for t in kept for step in t.steps)
 
@@ -205,7 +205,7 @@ def test_stopped_anywhere_it_goes_on_and_does_no_task_twice(evaluated, tmp_path)
     stopped.stop_after = 5
     with pytest.raises(KeyboardInterrupt):
         evaluate_online({"expert": lambda: stopped}, WAYED, [Toy()], EPISODE, settings(), tmp_path)
-    file = tmp_path / "episodes" / "expert.jsonl"
+    file = tmp_path / "episodes" / "expert-00000.jsonl"
     before = file.read_text().splitlines()
     assert 1 <= len(before) <= 3
     with file.open("a") as torn:
