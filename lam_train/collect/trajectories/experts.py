@@ -41,7 +41,7 @@ def load_expert(settings: ExpertSettings, application: str) -> Policy | Planner:
     if settings.kind == "manual":
         if application != "writer":
             raise UserError(f"expert.kind=manual knows Writer alone, not {application}; take expert=endpoint")
-        from lam_train.apps.writer.expert import ManualExpert
+        from lam_train.apps.writer.expert.expert import ManualExpert
 
         return ManualExpert()
     if settings.kind == "endpoint":

@@ -42,7 +42,7 @@ class CollectTrajectoriesSettings(Settings):
     application_options: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     """keyword arguments for MODULE:FUNCTION"""
     tasks: str | None = None
-    """a JSONL file of Task records; null: the application's generated tasks"""
+    """a JSONL file of Task records, or a folder of them; null: the application's generated tasks"""
     task_plans: str | None = None
     """a JSONL file of TaskPlan records instead, each made a task by an expert that plans (expert.mode=plan)"""
     splits: list[Split] = Field(default_factory=lambda: ["train", "explore"])

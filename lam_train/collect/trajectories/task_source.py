@@ -14,8 +14,12 @@ from lam_train.records import Split, Task, TaskPlan, read_jsonl
 
 
 def read_tasks(path: str | Path) -> list[Task]:
-    """The tasks of a JSONL file; raises UserError for a bad line."""
-    return list(read_jsonl(Path(path).expanduser(), Task))
+    """The tasks of a JSONL file, or of all that lie in a folder; raises UserError for a bad line."""
+    path = Path(path).expanduser()
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"trajectories.tasks={path}: no .jsonl file there")
+    return [task for file in files for task in read_jsonl(file, Task)]
 
 
 def read_task_plans(path: str | Path) -> list[TaskPlan]:
