@@ -9,7 +9,7 @@ from lam_train.apps.writer.keyboard import ALT, CTRL, strokes
 from lam_train.apps.writer.mistakes import Mistake
 from lam_train.records import Action, Control
 
-SETTLE = 6  # rounds of the event queue after an act
+SETTLE = 2  # rounds of the event queue after an act
 LONGEST_TEXT = 20_000  # characters
 MOST_CELLS = 1_000
 SHOWN = 200  # characters of a text that a result repeats

@@ -98,7 +98,8 @@ class WriterEnvironment(gymnasium.Env):
     # --- parts
 
     def _template(self, task: Task) -> Path:
-        path = (self.templates / task.template).resolve()
+        named = self.templates / task.template
+        path = (named if named.suffix else named.with_suffix(".docx")).resolve()  # tasks name it without its ending
         if not task.template or path.parent != self.templates.resolve() or not path.is_file():
             raise UserError(f"task {task.task_id}: no template {task.template!r} in {self.templates}")
         return path
@@ -122,7 +123,7 @@ class WriterEnvironment(gymnasium.Env):
         document = self.office.work / self.original.name
         shutil.copyfile(self.original, document)
         opened, seen = self._request(
-            request("open", 8, True, url=document.as_uri(), width=self.settings.width, height=self.settings.height),
+            request("open", 3, True, url=document.as_uri(), width=self.settings.width, height=self.settings.height),
             request("observe", whole=True),
         )
         if not opened:

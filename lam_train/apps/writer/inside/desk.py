@@ -87,6 +87,8 @@ class Desk:
             nodes, messages = tree.dialog(self, accessible)
             title = accessible.getAccessibleName()
             return {"kind": kind, "title": title, "nodes": nodes, "messages": messages}
+        if tree.STATE.ACTIVE not in tree.states_of(self.window.getAccessibleContext()):
+            self.window.toFront()  # a closed dialog leaves the focus nowhere, and menus would stay shut
         self.bars = self.bars or toolbars.Bars(self)
         nodes = self.bars.menus() + self.bars.controls() + self.text.nodes(self)
         return {"kind": kind, "title": self.frame.Title, "nodes": nodes, "selection": self.text.selection()}

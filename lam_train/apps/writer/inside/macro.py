@@ -8,6 +8,7 @@ dialog or a menu, since such a one returns when the dialog is closed.
 import functools
 import json
 import threading
+import time
 import traceback
 
 import unohelper
@@ -15,6 +16,9 @@ from com.sun.star.awt import XCallback
 from desk import Desk  # the modules beside this one, in pythonpath/
 
 desk = None
+TICK_S = 0.002
+SAME_LOOKS = 3
+MOST_LOOKS = 30
 
 
 class Event(unohelper.Base, XCallback):
@@ -55,12 +59,12 @@ class MainThread:
         (done if whole else second).wait()
         return tuple(answer) if done.is_set() else (None, None)
 
-    def settle(self, rounds):
-        """Lets what is queued be handled: a command often queues another, which opens the dialog."""
+    def settle(self, rounds, idle):
+        """Lets what is queued be handled: a command often queues another, which opens the dialog; then what waits
+        for an idle moment, such as the dialog's layout."""
         for _ in range(rounds):
-            second = threading.Event()
-            self.post(second.set)
-            second.wait()
+            self.call(idle, False)
+            time.sleep(TICK_S)  # idle work chains by timers of a millisecond
 
 
 def call(requests):
@@ -76,11 +80,25 @@ def call(requests):
     for request in json.loads(requests):
         function = functools.partial(getattr(desk, request["do"]), **request["with"])
         value, error = main.call(function, request["whole"])
-        main.settle(request["settle"])
+        main.settle(request["settle"], desk.toolkit.processEventsToIdle)
+        if request["do"] == "observe" and not error and value["kind"] == "dialog":
+            value, error = observe_until_still(main, function, value)
         answers.append({"value": value, "error": error})
         if error:
             break
     return json.dumps(answers)
+
+
+def observe_until_still(main, observe, value):
+    """A dialog is laid out and painted after it has opened; what it shows counts once it no longer changes."""
+    same = 0
+    for _ in range(MOST_LOOKS):
+        main.settle(1, desk.toolkit.processEventsToIdle)
+        before, (value, error) = value, main.call(observe, True)
+        same = same + 1 if value == before else 0
+        if error or same == SAME_LOOKS:
+            break
+    return value, error
 
 
 g_exportedScripts = (call,)
