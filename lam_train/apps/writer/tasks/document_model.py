@@ -3,7 +3,7 @@
 Lengths are in twips (1/20 point), sizes of type in points, colors are "RRGGBB" or "auto".
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -135,3 +135,7 @@ class Document:
     @property
     def tables(self) -> list[Table]:
         return [block for block in self.blocks if isinstance(block, Table)]
+
+    def with_blocks(self, blocks: list[Paragraph | Table]) -> "Document":
+        """The same document with another body."""
+        return replace(self, blocks=blocks)

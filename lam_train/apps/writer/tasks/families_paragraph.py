@@ -4,7 +4,16 @@ from random import Random
 
 from lam_train.apps.writer.tasks.comparison import ANYTHING, OneOf
 from lam_train.apps.writer.tasks.document_model import Document, Paragraph
-from lam_train.apps.writer.tasks.family import Drawn, Family, Parameters, about_paragraph, find_paragraph, set_format
+from lam_train.apps.writer.tasks.family import (
+    Drawn,
+    Family,
+    Parameters,
+    about_paragraph,
+    empty_paragraph,
+    find_paragraph,
+    index_of,
+    set_format,
+)
 from lam_train.apps.writer.tasks.source import Source
 
 INCH, POINT = 1440, 20
@@ -19,11 +28,11 @@ STYLES = {
     "Heading 2": ("Heading 2",),
     "Heading 3": ("Heading 3",),
 }
-ALIGNMENTS = {  # value -> how wordings say it: verb, state
-    "left": ("left-align", "aligned to the left"),
-    "center": ("center", "centered"),
-    "right": ("right-align", "aligned to the right"),
-    "justify": ("justify", "justified"),
+ALIGNMENTS = {  # value -> how wordings say it: verb, state, direction
+    "left": ("left-align", "aligned to the left", "left"),
+    "center": ("center", "centered", "center"),
+    "right": ("right-align", "aligned to the right", "right"),
+    "justify": ("justify", "justified", "justified"),
 }
 LINE_SPACINGS = {"single": 1.0, "1.15": 1.15, "1.5": 1.5, "double": 2.0}
 BULLET_STYLES, NUMBER_STYLES = (
@@ -83,8 +92,8 @@ class Alignment(Family):
     def draw(self, source: Source, rng: Random) -> Drawn | None:
         value = rng.choice(list(ALIGNMENTS))
         paragraphs = [p for p in source.unique if p.alignment != value and not (p.list_kind and value == "justify")]
-        verb, state = ALIGNMENTS[value]
-        slots = {"align": verb, "aligned": state}
+        verb, state, direction = ALIGNMENTS[value]
+        slots = {"align": verb, "aligned": state, "direction": direction}
         if not paragraphs:
             return None
         return about_paragraph(source, rng.choice(paragraphs), rng, slots, alignment=value)
@@ -202,15 +211,7 @@ class PageBreak(Family):
     def expect(self, document: Document, parameters: Parameters) -> None:
         paragraph = find_paragraph(document, parameters["paragraph"])
         paragraph.page_break = True
-        index = next(i for i, block in enumerate(document.blocks) if block is paragraph)
-        document.blocks.insert(index, empty_paragraph())
-
-
-def empty_paragraph() -> Paragraph:
-    """An empty paragraph of any look that may be there."""
-    loose = ("style", "alignment", "left", "right", "first", "before", "after", "line", "list_kind", "list_label",
-             "list_level", "outline", "keep_next", "tabs")  # fmt: skip
-    return Paragraph("", optional=True, **dict.fromkeys(loose, ANYTHING))
+        document.blocks.insert(index_of(document, paragraph), empty_paragraph())
 
 
 FAMILIES: tuple[Family, ...] = (

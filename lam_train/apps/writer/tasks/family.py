@@ -4,11 +4,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from random import Random
 
-from lam_train.apps.writer.tasks.document_model import Document, Paragraph
+from lam_train.apps.writer.tasks.comparison import ANYTHING
+from lam_train.apps.writer.tasks.document_model import Document, Format, Paragraph, Table
 from lam_train.apps.writer.tasks.source import Phrase, Source
 from lam_train.errors import UserError
 
 Parameters = dict
+ANY_FORMAT = Format(**dict.fromkeys(Format.__annotations__, ANYTHING))
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Family(ABC):
 
     name: str
     structural = False  # it adds, removes or moves paragraphs, rows or tables
+    alone = False  # it is in no composition
     on_phrase = False  # it is about a phrase, so that a composition can say "it"
 
     @abstractmethod
@@ -83,3 +86,24 @@ def set_format(paragraph: Paragraph, start: int, end: int, **values) -> None:
     """Gives the characters from start to end these values."""
     for index in range(start, end):
         paragraph.formats[index] = replace(paragraph.formats[index], **values)
+
+
+def replace_text(paragraph: Paragraph, start: int, end: int, text: str) -> None:
+    """Writes `text` in place of the characters from start to end, in the look that they had."""
+    paragraph.formats[start:end] = [paragraph.formats[start]] * len(text)
+    paragraph.text = paragraph.text[:start] + text + paragraph.text[end:]
+    grown = len(text) - (end - start)
+    shift = [mark if mark.start < end else replace(mark, start=mark.start + grown) for mark in paragraph.marks]
+    paragraph.marks = [mark if mark.end < end else replace(mark, end=mark.end + grown) for mark in shift]
+
+
+def empty_paragraph() -> Paragraph:
+    """An empty paragraph of any look that may be there."""
+    given = ("text", "formats", "marks", "page_break", "background", "borders", "optional")
+    loose = [name for name in Paragraph.__annotations__ if name not in given]
+    return Paragraph("", optional=True, **dict.fromkeys(loose, ANYTHING))
+
+
+def index_of(document: Document, block: Paragraph | Table) -> int:
+    """Where the very block stands in the body."""
+    return next(index for index, other in enumerate(document.blocks) if other is block)

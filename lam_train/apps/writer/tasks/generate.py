@@ -114,7 +114,11 @@ def allowed(group: list[str], split: Split, seed: int) -> bool:
     pairs = [(a, b) for i, a in enumerate(group) for b in group[i + 1 :]]
     home = "train" if split == "explore" else split
     few_structural = sum(FAMILIES[name].structural for name in group) <= 1
-    return few_structural and all(split_of_pair(seed, *pair) == home for pair in pairs)
+    return (
+        not any(FAMILIES[name].alone for name in group)
+        and few_structural
+        and all(split_of_pair(seed, *pair) == home for pair in pairs)
+    )
 
 
 def draw_together(families: list[Family], source: Source, rng: Random) -> list[Drawn] | None:

@@ -44,11 +44,15 @@ class Source:
         self.template, self.document = template, document
 
     @cached_property
-    def all_text(self) -> str:
-        """Every text of the document, lower case, a paragraph or cell a line."""
+    def texts_as_written(self) -> list[str]:
+        """Every text of the document: paragraphs, then cells."""
         texts = [paragraph.text for paragraph in self.document.paragraphs]
-        texts += [cell for table in self.document.tables for row in table.texts for cell in row]
-        return "\n".join(texts).lower()
+        return texts + [cell for table in self.document.tables for row in table.texts for cell in row]
+
+    @cached_property
+    def all_text(self) -> str:
+        """All of them, lower case, a line each."""
+        return "\n".join(self.texts_as_written).lower()
 
     def occurs_once(self, text: str) -> bool:
         return self.all_text.count(text.lower()) == 1

@@ -6,7 +6,10 @@ are made from them by `lam_train/apps/writer/make_templates.py`.
 
 import difflib
 import json
+from functools import cache
 from pathlib import Path
+
+import yaml
 
 from lam_train.errors import UserError
 
@@ -30,3 +33,12 @@ def template_path(name: str) -> Path:
         f"template {name!r}: no such document; {f'did you mean {near[0]}? ' if near else ''}There are "
         f"{', '.join(known)}"
     )
+
+
+@cache
+def material(name: str) -> dict[str, list[str] | dict[str, str]]:
+    """What tasks write into a template, from `material.yaml`: its own texts, then those for every template."""
+    loaded = yaml.safe_load((FOLDER / "material.yaml").read_text(encoding="utf-8"))
+    own = loaded.get(name, {"words": {}, "phrases": {}})
+    lists = {kind: [*own.get(kind, []), *texts] for kind, texts in loaded["every"].items()}
+    return {**lists, "words": own["words"], "phrases": own["phrases"]}
