@@ -57,7 +57,8 @@ def run_episode(
     """The whole episode. `decide` answers one state; `policy` is its name; `on_step` sees every step as it is made.
 
     Outcome "success" and "unsure" are the check's word after FINISH; "error" means that the application broke
-    `retries` + 1 times, and the steps are those of the last attempt; anything else is "fail", with the reason:
+    `retries` + 1 times (the steps are those of the last attempt) or that an endpoint gave no answer; anything else is
+    "fail", with the reason:
 
     - "early finish": FINISH, and the check says no.
     - "step limit": no FINISH within `max_steps`.
@@ -133,6 +134,8 @@ def _attempt(
             on_step(step)
         if decision.action is None and decision.problem.startswith("no plan"):
             return attempt.ends("fail", "no plan")
+        if decision.action is None and decision.problem.startswith("no answer"):
+            return attempt.ends("error", decision.problem)
         if ended:
             return _finish(attempt, info.get("verdict"), reward, truncated and not terminated)
         refused = refused + 1 if step.error else 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from lam_train.agent.episode import EpisodeSettings, run_episode
 from lam_train.agent.policy import Decision, Policy
@@ -44,7 +45,8 @@ def rollouts(
     Each environment runs in a thread of its own and takes the next task when it is free. Decisions are made in the
     caller's thread, while the iterator is asked for its next item: all environments that wait are decided in one
     batch, and the others act meanwhile. A policy with `concurrent = True` (an endpoint) is asked by every environment
-    directly, one state at a time, so that no answer waits for the slowest of a batch.
+    directly, one state at a time, so that no answer waits for the slowest of a batch; with `sees = True` as well it is
+    given a screenshot too: `decide([state], [png])`.
 
     The n-th task is reset with seed `seed` + n, whatever environment takes it, and its trajectory is called
     TASK_ID.POLICY.SEED. `tasks` is read one at a time, when an environment is free.
@@ -88,7 +90,9 @@ class _Pool:
 
     def work(self, environment: Application) -> None:
         """Runs episodes until there are no tasks left."""
-        decide = self._decide_here if getattr(self._policy, "concurrent", False) else self._decide_there
+        decide = self._decide_there
+        if getattr(self._policy, "concurrent", False):
+            decide = partial(self._decide_here, environment)
         try:
             while not self._stopped.is_set():
                 with self._taking:
@@ -106,9 +110,11 @@ class _Pool:
             self._events.put(error)
         self._events.put(None)
 
-    def _decide_here(self, state: State) -> Decision:
+    def _decide_here(self, environment: Application, state: State) -> Decision:
         if self._stopped.is_set():
             raise _Stopped
+        if getattr(self._policy, "sees", False):
+            return self._policy.decide([state], [environment.screenshot()])[0]
         return self._policy.decide([state])[0]
 
     def _decide_there(self, state: State) -> Decision:
