@@ -24,8 +24,6 @@ class ActingSettings(Settings):
 
     models: dict[Name, str | None] = Field(default_factory=lambda: {"untrained": None})
     """name in the report -> the model's folder; null stands for the recipe's model as it comes"""
-    data: str
-    """JSONL: trajectories of an expert (offline) or tasks (online)"""
     split: Split | None = "test"
     """tasks of this split alone; null takes all"""
     families: list[str] | None = None
@@ -42,23 +40,23 @@ class ActingSettings(Settings):
     """chooses the tasks, the page's tasks and the resamples"""
 
 
-def chosen_tasks(tasks: Iterable[Task], settings: ActingSettings) -> list[Task]:
-    """The tasks of the settings' split and families, at most `limit`; in their given order.
+def chosen_tasks(tasks: Iterable[Task], settings: ActingSettings, where: str) -> list[Task]:
+    """The tasks of the settings' split and families, at most `limit`; in their given order. `where` they come from.
 
     Raises UserError for a task id that occurs twice, an unknown family, or no task at all.
     """
     tasks = [task for task in tasks if settings.split in (None, task.split)]
     twice = [task_id for task_id, count in _counts(task.task_id for task in tasks).items() if count > 1]
     if twice:
-        raise UserError(f"{settings.data}: the task {twice[0]} occurs more than once")
+        raise UserError(f"{where}: the task {twice[0]} occurs more than once")
     if settings.families is not None:
         known = {task.family for task in tasks}
         unknown = [family for family in settings.families if family not in known]
         if unknown:
-            raise UserError(f"families: no task of the family {unknown[0]!r}; there are {', '.join(sorted(known))}")
+            raise UserError(f"{where}: no task of the family {unknown[0]!r}; there are {', '.join(sorted(known))}")
         tasks = [task for task in tasks if task.family in settings.families]
     if not tasks:
-        raise UserError(f"{settings.data}: no task of split {settings.split!r}; split=null takes all splits")
+        raise UserError(f"{where}: no task of split {settings.split!r}; split=null takes all splits")
     keep = {task.task_id for task in families_in_turn(tasks, settings.seed)[: settings.limit]}
     return [task for task in tasks if task.task_id in keep]
 

@@ -45,8 +45,10 @@ SHOWN_MISTAKES = 25
 class EvaluateOfflineSettings(ActingSettings):
     """Offline evaluation of acting, on the expert's history."""
 
+    data: str = "collected/test_trajectories"
+    """the expert's trajectories: a folder that `collect` wrote, or a JSONL file"""
     batch_size: int = Field(16, gt=0)
-    """states decided at once"""
+    """states decided at once; as many again are lost at a kill"""
     training_data: str | None = None
     """the trajectories that the models were trained on: checked to share no request on the same document"""
 
@@ -59,7 +61,7 @@ def expert_successes(settings: EvaluateOfflineSettings) -> list[Trajectory]:
             first.setdefault(trajectory.task.task_id, trajectory)
     if not first:
         raise UserError(f"{settings.data}: no successful trajectory")
-    chosen = [first[task.task_id] for task in chosen_tasks([t.task for t in first.values()], settings)]
+    chosen = [first[task.task_id] for task in chosen_tasks([t.task for t in first.values()], settings, settings.data)]
     if settings.training_data:
         _check_held_out(chosen, settings)
     return chosen

@@ -17,7 +17,6 @@ from lam_train.errors import UserError
 from lam_train.evaluate.acting import (
     ActingSettings,
     LoadPolicy,
-    chosen_tasks,
     cluster_of,
     families_in_turn,
     groups_of,
@@ -31,7 +30,7 @@ from lam_train.evaluate.acting_results import (
 )
 from lam_train.evaluate.action_metrics import score_action
 from lam_train.evaluate.statistics import LEVEL, Estimate, compared, described
-from lam_train.records import FAILURES, Task, Trajectory, read_jsonl
+from lam_train.records import FAILURES, Task, Trajectory
 from lam_train.report.recording import RecordedApplication
 from lam_train.train.progress import Progress
 
@@ -43,15 +42,12 @@ EXPERT = "expert"
 class EvaluateOnlineSettings(ActingSettings):
     """Online evaluation: acting in the application."""
 
+    data: str | None = None
+    """the tasks: a JSONL file or a folder of them; null: Writer's own, as generated"""
     expert: bool = True
     """a row for the embedded expert too"""
     screenshots: int = Field(12, ge=0)
     """of so many of the page's tasks, a picture of every state"""
-
-
-def tasks_of(settings: EvaluateOnlineSettings) -> list[Task]:
-    """The tasks that are evaluated."""
-    return chosen_tasks(read_jsonl(Path(settings.data).expanduser(), Task), settings)
 
 
 def shown_tasks(tasks: list[Task], settings: ActingSettings) -> list[Task]:
@@ -170,7 +166,7 @@ def _report(
     experts = {t.task.task_id: t for t in episodes.get(EXPERT, []) if t.outcome == "success"}
     return ActingReport(
         kind="online",
-        data=settings.data,
+        data=settings.data or "generated",
         split=settings.split,
         tasks=len(tasks),
         steps=0,

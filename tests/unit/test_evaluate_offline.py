@@ -314,14 +314,14 @@ def test_which_trajectories_are_evaluated(tmp_path):
 
 def test_a_limit_takes_families_in_turn_and_is_seeded():
     tasks = [trajectory(number, family).task for number, family in enumerate(["a"] * 20 + ["b"] * 4 + ["c+d", "d+c"])]
-    few = chosen_tasks(tasks, settings(limit=6))
+    few = chosen_tasks(tasks, settings(limit=6), "x")
     families = [task.family for task in few]
     assert (families.count("a"), families.count("b"), families.count("c+d") + families.count("d+c")) == (2, 2, 2)
-    assert few == chosen_tasks(tasks, settings(limit=6)) != chosen_tasks(tasks, settings(limit=6, seed=1))
+    assert few == chosen_tasks(tasks, settings(limit=6), "x") != chosen_tasks(tasks, settings(limit=6, seed=1), "x")
     assert few == [task for task in tasks if task in few]  # in their order
     assert sorted(t.task_id for t in families_in_turn(tasks, 0)) == sorted(t.task_id for t in tasks)
-    with pytest.raises(UserError, match="the task t0 occurs more than once"):
-        chosen_tasks([tasks[0], tasks[0]], settings())
+    with pytest.raises(UserError, match="x: the task t0 occurs more than once"):
+        chosen_tasks([tasks[0], tasks[0]], settings(), "x")
 
 
 def test_templates_can_be_drawn_instead_of_tasks(tmp_path):

@@ -12,8 +12,8 @@ from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.policy import Decision
 from lam_train.errors import UserError
 from lam_train.evaluate.acting_results import ActingReport, OnlineRow
-from lam_train.evaluate.online import EvaluateOnlineSettings, divergence, evaluate_online, tasks_of
-from lam_train.records import Action, Trajectory, read_jsonl, write_jsonl
+from lam_train.evaluate.online import EvaluateOnlineSettings, divergence, evaluate_online
+from lam_train.records import Action, Trajectory, read_jsonl
 from lam_train.report.acting_tables import online_table
 from lam_train.report.document_text import document_lines
 from lam_train.report.online_report import write_online_report
@@ -234,12 +234,7 @@ def test_an_application_that_stays_broken_counts_as_a_failure(tmp_path):
     assert "steps" not in report.scores[0].estimates  # of no success
 
 
-def test_which_tasks_are_evaluated(tmp_path):
-    data = tmp_path / "tasks.jsonl"
-    write_jsonl(data, [*WAYED, TASKS[0].model_copy(update={"task_id": "other", "split": "train"})])
-    assert tasks_of(settings(data=str(data))) == WAYED
-    assert len(tasks_of(settings(data=str(data), split=None))) == 7
-    assert {t.family for t in tasks_of(settings(data=str(data), limit=3))} == {"type", "sort", "type+sort"}
+def test_nothing_to_evaluate_is_said(tmp_path):
     with pytest.raises(UserError, match="nothing to evaluate"):
         evaluate_online({}, WAYED, [Toy()], EPISODE, settings(), tmp_path)
 
