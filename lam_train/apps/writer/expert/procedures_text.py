@@ -1,0 +1,209 @@
+"""Procedures on text: selecting, the looks of characters and paragraphs, writing, replacing, deleting."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from lam_train.apps.writer.expert.grammar_pattern import Subtask
+from lam_train.apps.writer.expert.grammar_targets import Place, Target
+from lam_train.apps.writer.expert.on_screen import is_checked, text_of
+from lam_train.apps.writer.expert.procedure import Intent, NoPlan, click, fill, keys, menu, switch, typed
+
+Procedure = Callable[[Subtask], list[Intent]]
+SWITCHES = ("Bold", "Italic", "Underline", "Strikethrough", "Superscript", "Subscript")
+SPACING_FIELDS = {
+    "space_before": "Above paragraph",
+    "space_after": "Below paragraph",
+    "indent_left": "Before text",
+    "indent_right": "After text",
+    "first_line_indent": "First line",
+}
+
+
+def select(target: Target | None) -> list[Intent]:
+    """Selects a phrase or a whole paragraph, for what is done to characters."""
+    if target is None:
+        raise NoPlan("what it is about is not said")
+    if target.kind == "phrase":
+        return [Intent("select_text", "select the phrase", args={"text": target.text})]
+    if target.kind == "table":
+        return [Intent("select_table", "select the table", args={"number": max(target.number, 1)})]
+    if target.kind == "all":
+        return [keys("^a", "select everything")]
+    if target.kind == "paragraph" and target.match == "is" and target.text:
+        return [Intent("select_text", "select the text", args={"text": target.text})]
+    return [Intent("click_input", "select the paragraph", text_of(target), args={"double": True})]
+
+
+def into(target: Target | None) -> list[Intent]:
+    """Brings the cursor, or a selection, into a paragraph, for what is done to whole paragraphs."""
+    if target is None:
+        raise NoPlan("what it is about is not said")
+    if target.kind in ("phrase", "paragraph") and target.text and target.match != "ends":
+        return [Intent("select_text", "select the paragraph", args={"text": target.text})]
+    if target.kind == "paragraph":
+        return [Intent("click_input", "click the paragraph", text_of(target))]
+    return select(target)
+
+
+def to_the_end(target: Target | None) -> list[Intent]:
+    """Brings the cursor to the end of a paragraph or cell, nothing selected."""
+    if target is None:
+        raise NoPlan("where is not said")
+    if target.kind == "all":
+        return [keys("^{END}", "go to the end")]
+    return [Intent("click_input", "click the paragraph", text_of(target))]
+
+
+def to_the_start(target: Target | None) -> list[Intent]:
+    """Brings the cursor to the beginning of a paragraph."""
+    if target is not None and target.kind == "all":
+        return [keys("^{HOME}", "go to the start")]
+    return [*to_the_end(target), keys("^{UP}", "go to its start")]
+
+
+def to_place(place: Place | None) -> list[Intent]:
+    """Brings the cursor to a place: before or after a paragraph, or right after a phrase."""
+    if place is None:
+        return []
+    if place.side == "before":
+        return to_the_start(place.target)
+    return to_the_end(place.target)
+
+
+def character(*names: str) -> Procedure:
+    """Select, then a button of the toolbar."""
+    return lambda subtask: [*select(subtask.target), switch(*names)]
+
+
+def paragraph(*names: str) -> Procedure:
+    """Into the paragraph, then a button of the toolbar."""
+    return lambda subtask: [*into(subtask.target), switch(*names)]
+
+
+def character_entry(name: str) -> Procedure:
+    """Select, then an entry of Format > Text."""
+    return lambda subtask: [*select(subtask.target), *menu("Format", "Text"), switch(name)]
+
+
+def box(name: str, value: str, about: Callable[[Target | None], list[Intent]]) -> Procedure:
+    """Select, then a box of the toolbar."""
+    return lambda subtask: [*about(subtask.target), fill(name, subtask.values[value], "ComboBox")]
+
+
+def take_away(name: str) -> Procedure:
+    """Select, then a button of the toolbar that is on."""
+    return lambda subtask: [*select(subtask.target), replace(click(name), unless=lambda o: not is_checked(name)(o))]
+
+
+def align(subtask: Subtask) -> list[Intent]:
+    button = {"left": "Left", "center": "Center", "right": "Right", "justified": "Justified"}[subtask.values["where"]]
+    return [*into(subtask.target), switch(button)]
+
+
+def change_case(subtask: Subtask) -> list[Intent]:
+    return [*select(subtask.target), *menu("Format", "Text", subtask.values["case"])]
+
+
+def line_spacing(subtask: Subtask) -> list[Intent]:
+    entry = f"Line Spacing: {subtask.values['spacing']}"
+    return [*into(subtask.target), *menu("Format", "Spacing", entry)]
+
+
+def paragraph_field(subtask: Subtask) -> list[Intent]:
+    """Format > Paragraph, the first tab, a field."""
+    return [
+        *into(subtask.target),
+        *menu("Format", "Paragraph"),
+        click("Indents & Spacing", kind="TabItem"),
+        fill(SPACING_FIELDS[subtask.operation], subtask.values["length"]),
+        click("OK"),
+    ]
+
+
+def colour(tab: str, *button: str) -> Procedure:
+    """Format > Character, a tab, the colour."""
+
+    def procedure(subtask: Subtask) -> list[Intent]:
+        return [
+            *select(subtask.target),
+            *menu("Format", "Character"),
+            click(tab, kind="TabItem"),
+            *(click(name) for name in button),
+            click(subtask.values["colour"], kind="ListItem"),
+            click("OK"),
+        ]
+
+    return procedure
+
+
+def replace_phrase(subtask: Subtask) -> list[Intent]:
+    phrase = Target("phrase", subtask.values["text"])
+    return [*select(phrase), keys(typed(subtask.values["new"]), "type the new text")]
+
+
+def replace_all(subtask: Subtask) -> list[Intent]:
+    return [
+        click("Find and Replace"),
+        fill("Find", subtask.values["text"]),
+        fill("Replace", subtask.values["new"]),
+        click("Replace All"),
+        click("Close"),
+    ]
+
+
+def delete_text(subtask: Subtask) -> list[Intent]:
+    target = subtask.target
+    if target is not None and target.kind == "phrase":
+        return [*select(target), keys("{DELETE}", "press Delete")]
+    if target is None or target.kind != "paragraph":
+        raise NoPlan("only phrases and paragraphs are deleted")
+    whole = Intent("click_input", "select the paragraph", text_of(target), args={"double": True})
+    return [whole, keys("{DELETE 2}", "press Delete twice")]
+
+
+def insert_text(subtask: Subtask) -> list[Intent]:
+    """Text into a paragraph: at its start, at its end, or beside a phrase in it."""
+    place, text = subtask.place, subtask.values["text"]
+    if place is None:
+        raise NoPlan("where the text goes is not said")
+    if place.target.kind == "phrase":
+        key, typed_text = ("{RIGHT}", f" {typed(text)}") if place.side != "before" else ("{LEFT}", f"{typed(text)} ")
+        return [*select(place.target), keys(key, "leave the selection"), keys(typed_text, "type the text")]
+    return insert_paragraph(subtask)
+
+
+def insert_paragraph(subtask: Subtask) -> list[Intent]:
+    place, text = subtask.place or Place("after", Target("all")), typed(subtask.values["text"])
+    if place.side == "before":
+        return [*to_the_start(place.target), keys(f"{text}{{ENTER}}", "type the paragraph")]
+    return [*to_the_end(place.target), keys(f"{{ENTER}}{text}", "type the paragraph")]
+
+
+PROCEDURES: dict[str, Procedure] = {
+    "bold": character("Bold"),
+    "italic": character("Italic"),
+    "underline": character("Underline"),
+    "strikethrough": character("Strikethrough"),
+    **{f"no_{name.lower()}": take_away(name) for name in SWITCHES},
+    "superscript": character("Superscript"),
+    "subscript": character("Subscript"),
+    "small_capitals": character_entry("Small capitals"),
+    "clear_formatting": character("Clear"),
+    "font_name": box("Font Name", "font", select),
+    "font_size": box("Font Size", "size", select),
+    "font_color": colour("Font Effects", "Font color"),
+    "highlight": colour("Highlighting", "Color"),
+    "change_case": change_case,
+    "style": box("Paragraph Style", "style", into),
+    "align": align,
+    "line_spacing": line_spacing,
+    **dict.fromkeys(SPACING_FIELDS, paragraph_field),
+    "bullets": paragraph("Unordered List"),
+    "numbering": paragraph("Ordered List"),
+    "no_list": paragraph("No List"),
+    "replace_phrase": replace_phrase,
+    "replace_all": replace_all,
+    "delete_text": delete_text,
+    "insert_text": insert_text,
+    "insert_paragraph": insert_paragraph,
+}
