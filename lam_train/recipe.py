@@ -17,13 +17,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, Field, ValidationError
 
+from lam_train.agent.act import ActSettings
 from lam_train.agent.episode import EpisodeSettings
+from lam_train.agent.open_policy import PolicySettings
 from lam_train.apps.writer.settings import WriterSettings
 from lam_train.batching.layout import BatchingSettings
 from lam_train.collect.pipeline import CollectSettings
 from lam_train.collect.trajectories.experts import ExpertSettings
 from lam_train.collect.trajectories.pipeline import CollectTrajectoriesSettings
 from lam_train.errors import UserError
+from lam_train.evaluate.offline import EvaluateOfflineSettings
+from lam_train.evaluate.online import EvaluateOnlineSettings
 from lam_train.evaluate.plans import EvaluateSettings
 from lam_train.language.data import DataSettings
 from lam_train.language.step_format import StepFormat
@@ -36,8 +40,19 @@ from lam_train.train.export import ExportSettings
 from lam_train.train.trackers import TrackerSettings
 from lam_train.train.trainer import TrainerSettings
 
-Run = Literal["task_plan", "expert_imitation", "collect_plans", "collect", "evaluate_plans", "export", "quickstart"]
-GROUPS = ("model", "engine", "data", "tracker", "launch", "app", "expert")
+Run = Literal[
+    "task_plan",
+    "expert_imitation",
+    "collect_plans",
+    "collect",
+    "evaluate_plans",
+    "evaluate_offline",
+    "evaluate_online",
+    "act",
+    "export",
+    "quickstart",
+]
+GROUPS = ("model", "engine", "data", "tracker", "launch", "app", "expert", "policy")
 
 
 class Recipe(Settings):
@@ -67,8 +82,12 @@ class Recipe(Settings):
     app: WriterSettings = Field(default_factory=WriterSettings)
     trajectories: CollectTrajectoriesSettings = Field(default_factory=CollectTrajectoriesSettings)
     expert: ExpertSettings = Field(default_factory=ExpertSettings)
+    policy: PolicySettings = Field(default_factory=PolicySettings)
     episode: EpisodeSettings = Field(default_factory=EpisodeSettings)
+    act: ActSettings = Field(default_factory=ActSettings)
     evaluate: EvaluateSettings | None = None
+    evaluate_offline: EvaluateOfflineSettings = Field(default_factory=EvaluateOfflineSettings)
+    evaluate_online: EvaluateOnlineSettings = Field(default_factory=EvaluateOnlineSettings)
 
     def yaml(self) -> str:
         """The resolved recipe."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from lam_train.agent.policy import Decision
+from lam_train.agent.policy import Decision, Policy
 from lam_train.apps.application import Application, ApplicationError
 from lam_train.records import Action, Observation, Outcome, Previous, State, Step, Task, Trajectory, Verdict
 from lam_train.settings import Settings
@@ -89,6 +89,13 @@ def run_episode(
         retries=retry,
         versions=attempt.versions,
     )
+
+
+def ask(policy: Policy, environment: Application, state: State) -> Decision:
+    """The policy's decision on one state; one that sees (`sees = True`) is given a screenshot too."""
+    if getattr(policy, "sees", False):
+        return policy.decide([state], [environment.screenshot()])[0]
+    return policy.decide([state])[0]
 
 
 def _attempt(

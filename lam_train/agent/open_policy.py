@@ -1,5 +1,6 @@
 """Which policy acts: settings in, policy out."""
 
+import logging
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -7,11 +8,14 @@ from pydantic import Field, model_validator
 from lam_train.agent.endpoint_policy import EndpointPolicy
 from lam_train.agent.local_policy import LocalPolicy, LocalPolicySettings
 from lam_train.agent.policy import Policy
+from lam_train.agent.trained_format import trained_format
 from lam_train.endpoint import Endpoint, EndpointSettings
 from lam_train.errors import UserError
 from lam_train.language.step_format import StepFormat
 from lam_train.model.load import ModelSettings
 from lam_train.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class PolicySettings(Settings):
@@ -42,6 +46,7 @@ class PolicySettings(Settings):
 def open_policy(settings: PolicySettings, model: ModelSettings, format: StepFormat, application: str) -> Policy:
     """The policy, ready to decide. `model` and `format` are the recipe's; `application` is what it acts in.
 
+    A local model that says what format it was trained on is shown that one, whatever the recipe's.
     Raises UserError for a model that cannot be loaded, a key that is not set, or an application without an expert.
     """
     if settings.kind == "expert":
@@ -55,7 +60,10 @@ def open_policy(settings: PolicySettings, model: ModelSettings, format: StepForm
         return EndpointPolicy(endpoint, format, settings.images, settings.name)
     if settings.path is not None:
         model = model.model_copy(update={"source": "pretrained", "path": settings.path, "revision": None, "lora": None})
-    return LocalPolicy.load(model, format, settings.local, settings.name or model_name(model))
+    trained = trained_format(model.path)
+    if trained is not None and trained != format:
+        log.info("%s was trained on another format than the recipe's; it is shown its own: %s", model.path, trained)
+    return LocalPolicy.load(model, trained or format, settings.local, settings.name or model_name(model))
 
 
 def model_name(model: ModelSettings) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from lam_train.agent.episode import EpisodeSettings, run_episode
+from lam_train.agent.episode import EpisodeSettings, ask, run_episode
 from lam_train.agent.policy import Decision, Policy
 from lam_train.apps.application import Application
 from lam_train.records import State, Task, Trajectory
@@ -113,9 +113,7 @@ class _Pool:
     def _decide_here(self, environment: Application, state: State) -> Decision:
         if self._stopped.is_set():
             raise _Stopped
-        if getattr(self._policy, "sees", False):
-            return self._policy.decide([state], [environment.screenshot()])[0]
-        return self._policy.decide([state])[0]
+        return ask(self._policy, environment, state)
 
     def _decide_there(self, state: State) -> Decision:
         asked = _Asked(state, Future())

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lam_train.errors import UserError
+from lam_train.phases.imitation import beside
 from lam_train.recipe import Recipe
 from lam_train.train.checkpoint import find_checkpoint
 from lam_train.train.export import BlankModel, base_name, export, export_dtype, model_card, saved_weights
@@ -22,4 +23,5 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
     data = {"optimizer steps": checkpoint.step, "samples (fingerprint)": checkpoint.state["loader"]["samples"]}
     base = base_name(trained.model)
     card = model_card(f"{base}, trained with lam_train", base, data, trained.yaml())
-    export(blank.merged(), trained.model, target, export_dtype(recipe.export, trained.engine.dtype), card)
+    dtype = export_dtype(recipe.export, trained.engine.dtype)
+    export(blank.merged(), trained.model, target, dtype, card, beside(trained))

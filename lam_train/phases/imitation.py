@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lam_train.agent.trained_format import format_beside
 from lam_train.batching.loader import Loader
 from lam_train.errors import UserError
 from lam_train.language.conversation import Language
@@ -182,8 +183,13 @@ def export_trained(recipe: Recipe, run_dir: RunDirectory, trainer: Trainer, coun
             blank.put(name, tensor)
     card = model_card(title, base_name(recipe.model), counts | {"optimizer steps": trainer.step}, recipe.yaml())
     dtype = export_dtype(recipe.export, recipe.engine.dtype)
-    leader_does(lambda: export(blank.merged(), recipe.model, target, dtype, card))
+    leader_does(lambda: export(blank.merged(), recipe.model, target, dtype, card, beside(recipe)))
     return target
+
+
+def beside(recipe: Recipe) -> dict[str, str]:
+    """What an exported model says about itself: the format of its steps, where it has learned steps."""
+    return format_beside(recipe.format) if recipe.run != "task_plan" else {}
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -18,9 +18,12 @@ TRAINS = {
     "expert_imitation": "lam_train.phases.expert_imitation",
 }
 ALONE = {
+    "act": "lam_train.phases.act",
     "collect_plans": "lam_train.phases.collect_plans",
     "collect": "lam_train.phases.collect",
     "evaluate_plans": "lam_train.phases.evaluate_plans",
+    "evaluate_offline": "lam_train.phases.evaluate_offline",
+    "evaluate_online": "lam_train.phases.evaluate_online",
     "export": "lam_train.phases.export",
     "quickstart": "lam_train.phases.quickstart",
 }

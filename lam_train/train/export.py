@@ -63,8 +63,17 @@ class BlankModel:
         return self._adapted.merge_and_unload() if self._adapted is not None else self._causal
 
 
-def export(causal: torch.nn.Module, model: ModelSettings, target: Path, dtype: torch.dtype, card: str) -> Path:
+def export(
+    causal: torch.nn.Module,
+    model: ModelSettings,
+    target: Path,
+    dtype: torch.dtype,
+    card: str,
+    beside: dict[str, str] | None = None,
+) -> Path:
     """Writes weights, tokenizer, generation config and card to `target`, whole or not at all, and checks them.
+
+    `beside`: more text files, by name.
 
     Raises Fault where a tensor on disk differs from the model's in `dtype`.
     """
@@ -81,7 +90,8 @@ def export(causal: torch.nn.Module, model: ModelSettings, target: Path, dtype: t
         _stop_at_end_of_turn(causal, tokenizer)
         causal.save_pretrained(partial, state_dict=dict(state))  # it empties the dict it is given
         tokenizer.save_pretrained(partial)
-        (partial / "README.md").write_text(card, encoding="utf-8")
+        for name, text in {"README.md": card, **(beside or {})}.items():
+            (partial / name).write_text(text, encoding="utf-8")
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise Fault(f"{target}: the model could not be written: {error}; the checkpoints are untouched") from None
