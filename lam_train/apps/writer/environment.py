@@ -18,6 +18,7 @@ from lam_train.errors import UserError
 from lam_train.records import Action, Observation, Task, Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
+MOST_DIALOGS = 8
 Check = Callable[[Task, Path, Path], Verdict]
 
 
@@ -41,6 +42,9 @@ class WriterEnvironment(gymnasium.Env):
         self.office: Office | None = None
         self.task: Task | None = None
         self.screen: Screen | None = None
+        self.shown: Path | None = None  # the template that is open
+        self.first: Observation | None = None  # how it looked first
+        self.view: list[Any] = []  # the view's switches when it was opened
         self.steps = 0
         self.deadline = 0.0
 
@@ -54,7 +58,7 @@ class WriterEnvironment(gymnasium.Env):
         if task is None:
             raise UserError('reset needs options={"task": …}: a Task whose template is shown')
         self.original = self._template(task)
-        self.task, self.screen = task, None
+        self.task = task
         self._recycle()
         if self.office is None or not self.office.alive:
             self._start()
@@ -120,15 +124,44 @@ class WriterEnvironment(gymnasium.Env):
             self._kill()
 
     def _open(self) -> None:
+        """Shows a fresh copy of the task's document: by undoing all when that is exact, else by opening it."""
+        if self.shown == self.original and self._restore():
+            return
+        self._load()
+        if self.office.view != self.view:  # an episode has switched something that Writer keeps
+            self._start()
+            self._load()
+
+    def _load(self) -> None:
+        self.shown = None
         document = self.office.work / self.original.name
         shutil.copyfile(self.original, document)
-        opened, seen = self._request(
-            request("open", 3, True, url=document.as_uri(), width=self.settings.width, height=self.settings.height),
-            request("observe", whole=True),
-        )
+        size = {"width": self.settings.width, "height": self.settings.height}
+        (opened,) = self._request(request("open", 3, True, url=document.as_uri(), **size))
         if not opened:
             raise UserError(f"{self.original}: Writer cannot open it")
+        seen, self.view = self._request(
+            request("observe", whole=True, fresh=True),
+            request("remember", whole=True, path=str(self.office.work / "state.docx")),
+        )
+        self.office.view = self.office.view or self.view
+        self.screen, self.shown = screen_of(seen), self.original
+        self.first = self.screen.observation
+
+    def _restore(self) -> bool:
+        """Whether undoing everything gave the document, its view and its controls as they were first."""
+        for _ in range(MOST_DIALOGS):
+            if not self.screen.observation.modal:
+                break
+            seen = self._request(request("press", 2, keystrokes=[["ESCAPE", "", 0]]), request("observe", whole=True))[1]
+            self.screen = screen_of(seen)
+        else:
+            return False
+        restored, seen = self._request(
+            request("restore", 2, True, path=str(self.office.work / "state.docx")), request("observe", whole=True)
+        )
         self.screen = screen_of(seen)
+        return restored and self.screen.observation == self.first
 
     def _carry_out(self, action: Action) -> tuple[str, bool]:
         """(result, error) of an action; the screen is then what it shows."""
@@ -165,7 +198,7 @@ class WriterEnvironment(gymnasium.Env):
     def _kill(self) -> None:
         if self.office is not None:
             self.office.kill()
-        self.office, self.screen = None, None
+        self.office, self.screen, self.shown = None, None, None
 
 
 def acceptable(action: Action, screen: Screen) -> list[str]:

@@ -33,6 +33,7 @@ class Office:
         self.work.mkdir()
         write_profile(self.folder / "profile")
         self.episodes = 0
+        self.view: list[Any] = []  # the view's switches of its first document
         self.bridge = self._start(display)
         self.buffer = b""
         try:

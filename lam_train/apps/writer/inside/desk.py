@@ -4,10 +4,13 @@ import document
 import keys
 import mouse
 import picture
+import state
 import toolbars
 import tree
 import uno
-from com.sun.star.beans import PropertyValue
+from com.sun.star.beans import NamedValue, PropertyValue
+
+CONFIGURATION = "com.sun.star.configuration.ConfigurationUpdateAccess"
 
 
 def properties(**values):
@@ -47,6 +50,7 @@ class Desk:
         self.window.setPosSize(0, 0, width, height, 15)
         self.toolkit.processEventsToIdle()  # the window is laid out
         self.frame.ComponentWindow.setFocus()
+        self.forget_dialogs()
         self.text = document.Text(loaded)
         self.bars = None
         return True
@@ -59,6 +63,43 @@ class Desk:
 
     def store(self, url):
         self.document.storeToURL(url, properties(FilterName="MS Word 2007 XML", Overwrite=True))
+
+    # --- starting again
+
+    def remember(self, path):
+        """Keeps what the document is now, so that `restore` can tell whether it is that again; gives the switches
+        of the view, which Writer keeps from one document to the next."""
+        self.store(uno.systemPathToFileUrl(path))
+        view = state.of_view(self.document.CurrentController)
+        self.first = (state.of_file(path), view)
+        return [switch for switch in view if switch[1] in ("True", "False")]
+
+    def restore(self, path):
+        """Undoes everything; says whether the document and its view are then exactly what was remembered."""
+        undo = self.document.UndoManager
+        while undo.isUndoPossible():
+            undo.undo()
+        undo.clear()
+        self.document.setModified(False)
+        self.store(uno.systemPathToFileUrl(path))
+        if (state.of_file(path), state.of_view(self.document.CurrentController)) != self.first:
+            return False
+        self.forget_dialogs()
+        self.frame.ComponentWindow.setFocus()
+        self.document.CurrentController.ViewCursor.gotoStart(False)
+        return True
+
+    def forget_dialogs(self):
+        """A dialog opens as it was left last, in another episode, too: these are the records of it."""
+        provider = self.service("com.sun.star.configuration.ConfigurationProvider")
+        for kind in ("TabDialogs", "Dialogs", "TabPages"):
+            path = NamedValue("nodepath", "/org.openoffice.Office.Views/" + kind)
+            records = provider.createInstanceWithArguments(CONFIGURATION, (path,))
+            names = records.getElementNames()
+            for name in names:
+                records.removeByName(name)
+            if names:
+                records.commitChanges()
 
     # --- observing
 
@@ -76,7 +117,8 @@ class Desk:
                 return "dialog", window, accessible
         return "document", self.window, None
 
-    def observe(self):
+    def observe(self, fresh=False):
+        """What shows. `fresh`: the window is new, and its toolbars still find their place."""
         kind, _, accessible = self.focused()
         self.handles = []
         if kind == "menu":
@@ -89,7 +131,8 @@ class Desk:
             return {"kind": kind, "title": title, "nodes": nodes, "messages": messages}
         if tree.STATE.ACTIVE not in tree.states_of(self.window.getAccessibleContext()):
             self.window.toFront()  # a closed dialog leaves the focus nowhere, and menus would stay shut
-        self.bars = self.bars or toolbars.Bars(self)
+        if fresh or self.bars is None:
+            self.bars = toolbars.Bars(self)
         nodes = self.bars.menus() + self.bars.controls() + self.text.nodes(self)
         return {"kind": kind, "title": self.frame.Title, "nodes": nodes, "selection": self.text.selection()}
 

@@ -81,7 +81,7 @@ def call(requests):
         function = functools.partial(getattr(desk, request["do"]), **request["with"])
         value, error = main.call(function, request["whole"])
         main.settle(request["settle"], desk.toolkit.processEventsToIdle)
-        if request["do"] == "observe" and not error and value["kind"] == "dialog":
+        if request["do"] == "observe" and not error and (value["kind"] == "dialog" or request["with"]):
             value, error = observe_until_still(main, function, value)
         answers.append({"value": value, "error": error})
         if error:
@@ -90,7 +90,7 @@ def call(requests):
 
 
 def observe_until_still(main, observe, value):
-    """A dialog is laid out and painted after it has opened; what it shows counts once it no longer changes."""
+    """A new window or dialog is laid out and painted after it has opened: what it shows counts once that is still."""
     same = 0
     for _ in range(MOST_LOOKS):
         main.settle(1, desk.toolkit.processEventsToIdle)

@@ -37,27 +37,41 @@ class Bars:
         self.items = [item for bar in bars for item in self.items_of(bar)]
 
     def items_of(self, bar):
-        """(accessible object, role, name, command's dispatch, command's URL) of each button that shows."""
-        layout = self.desk.frame.LayoutManager
-        names = self.desk.service("com.sun.star.frame.UICommandDescription").getByName("com.sun.star.text.TextDocument")
+        """(accessible object, role, name, longer name, command's dispatch, its URL) of each button that shows."""
         if bar.getAccessibleName() not in BARS:
             return
-        resource = "private:resource/toolbar/" + BARS[bar.getAccessibleName()]
-        settings = layout.getElement(resource).getSettings(True)
-        for index, button in tree.children(bar):
-            values = {value.Name: value.Value for value in settings.getByIndex(index)}
-            command = values.get("CommandURL", "")
-            if tree.STATE.SHOWING not in tree.states_of(button) or not command:
+        commands = self.commands(BARS[bar.getAccessibleName()])
+        for _, button in tree.children(bar):
+            name = button.getAccessibleName()
+            at = next((at for at, (_, short, _) in enumerate(commands) if short == name), None)
+            if not name or at is None:
                 continue
-            url = URL()
-            url.Complete = command
-            _, url = self.urls.parseStrict(url)
-            dispatch = self.desk.frame.queryDispatch(url, "", 0)
-            if dispatch is None:
-                continue
-            label = {value.Name: value.Value for value in names.getByName(command)}
-            long_name = (label.get("TooltipLabel") or label.get("Label", "")).replace("~", "").rstrip(".")
-            yield button, tree.role_of(button), button.getAccessibleName(), long_name, dispatch, url
+            command, _, long_name = commands[at]
+            del commands[: at + 1]  # both go in the same order
+            dispatch, url = self.dispatch(command)
+            if tree.STATE.SHOWING in tree.states_of(button) and dispatch is not None:
+                yield button, tree.role_of(button), name, long_name, dispatch, url
+
+    def commands(self, bar_name):
+        """(command, the button's name, a longer name) of a toolbar's buttons in order."""
+        labels = self.desk.service("com.sun.star.frame.UICommandDescription").getByName(
+            "com.sun.star.text.TextDocument"
+        )
+        settings = self.desk.frame.LayoutManager.getElement("private:resource/toolbar/" + bar_name).getSettings(True)
+        found = []
+        for index in range(settings.getCount()):
+            command = next((value.Value for value in settings.getByIndex(index) if value.Name == "CommandURL"), "")
+            if command and labels.hasByName(command):
+                label = {value.Name: value.Value for value in labels.getByName(command)}
+                long_name = (label.get("TooltipLabel") or label.get("Label", "")).replace("~", "").rstrip(".")
+                found.append((command, label.get("Name", ""), long_name))
+        return found
+
+    def dispatch(self, command):
+        url = URL()
+        url.Complete = command
+        _, url = self.urls.parseStrict(url)
+        return self.desk.frame.queryDispatch(url, "", 0), url
 
     def menus(self):
         return [
