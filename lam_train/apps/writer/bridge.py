@@ -6,6 +6,7 @@ LibreOffice is killed and this process ends.
 """
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -19,12 +20,41 @@ import time
 import uno
 
 BINARY = "/usr/lib/libreoffice/program/soffice.bin"
+MS_BIND, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_SETATTR = 4096, -100, 0x8000, 1, 442  # Linux 5.12
 FRESH_PROFILE = 81  # exit status of a first start: start it again
 PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent():
     ctypes.CDLL("libc.so.6", use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def write_only_into(folder):
+    """Makes all that is mounted read-only, but for one folder and /var/tmp, which becomes a folder in it.
+
+    LibreOffice's socket goes to /var/tmp where /tmp cannot be written. Works in a mount namespace of one's own.
+    """
+    libc = ctypes.CDLL("libc.so.6", use_errno=True)
+
+    def check(result, what):
+        if result != 0:
+            raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
+
+    def bind(source, target):
+        check(libc.mount(os.fsencode(source), os.fsencode(target), None, MS_BIND, None), f"mount {target}")
+
+    def set_attributes(path, flags, to_set, to_clear):
+        attributes = (ctypes.c_uint64 * 4)(to_set, to_clear, 0, 0)
+        arguments = (MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, attributes, ctypes.sizeof(attributes))
+        check(libc.syscall(*arguments), f"mount_setattr {path}")
+
+    bind(folder, folder)
+    temporary = os.path.join(folder, "tmp")
+    bind(temporary, "/var/tmp")
+    set_attributes("/", AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0)
+    set_attributes(folder, 0, 0, MOUNT_ATTR_RDONLY)
+    set_attributes("/var/tmp", 0, 0, MOUNT_ATTR_RDONLY)
+    os.chdir(os.path.join(folder, "work"))
 
 
 class Office:
@@ -71,43 +101,61 @@ class Office:
         return self.script.invoke((request,), (), ())[0]
 
     def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
+        self.process.kill()
         self.process.wait()
 
 
-def read_requests(requests):
+def sockets_of(pid):
+    """Paths of a process's listening sockets, which are left behind when it is killed."""
+    inodes = set()
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    with open("/proc/net/unix") as table:
+        rows = [line.split() for line in table]
+    return [row[7] for row in rows if len(row) == 8 and row[6] in inodes and row[7].startswith("/")]
+
+
+def read_requests(requests, office):
     for line in sys.stdin:
         requests.put(line)
+    office.kill()  # a request that hangs ends with it, too
     requests.put(None)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--profile", required=True)
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("--isolated", action="store_true")
     parser.add_argument("--pipe", required=True)
-    parser.add_argument("--log", required=True)
     parser.add_argument("--start-timeout", type=float, required=True)
     parser.add_argument("--request-timeout", type=float, required=True)
     arguments = parser.parse_args()
     die_with_parent()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what LibreOffice prints is no answer
-    log = open(arguments.log, "ab")  # noqa: SIM115  kept open for the process's whole life
     try:
-        office = Office(arguments.profile, arguments.pipe, log, arguments.start_timeout)
+        if arguments.isolated:
+            write_only_into(arguments.folder)
+        log = open(os.path.join(arguments.folder, "log"), "ab")  # noqa: SIM115  open for the process's whole life
+        office = Office(os.path.join(arguments.folder, "profile"), arguments.pipe, log, arguments.start_timeout)
     except Exception as error:
         answers.write(json.dumps({"fatal": str(error)}) + "\n")
         return 1
-    answers.write(json.dumps({"started": office.process.pid}) + "\n")
+    sockets = sockets_of(office.process.pid)
+    answers.write(json.dumps({"started": sockets}) + "\n")
     requests = queue.Queue()
-    threading.Thread(target=read_requests, args=(requests,), daemon=True).start()
-    threading.Thread(target=end_with, args=(office,), daemon=True).start()
+    threading.Thread(target=read_requests, args=(requests, office), daemon=True).start()
+    threading.Thread(target=end_with, args=(office, sockets), daemon=True).start()
     while True:
         request = requests.get()
         if request is None:
             break
-        timer = threading.Timer(arguments.request_timeout, lambda: (office.kill(), os._exit(3)))
+        timer = threading.Timer(arguments.request_timeout, office.kill)
         timer.daemon = True
         timer.start()
         try:
@@ -119,12 +167,16 @@ def main():
             timer.cancel()
         answers.write(answer + "\n")
     office.kill()
+    threading.Event().wait(10)  # for `end_with`
     return 0
 
 
-def end_with(office):
+def end_with(office, sockets):
     """Ends this process when LibreOffice does, whatever the main thread waits for."""
     office.process.wait()
+    for path in set(sockets):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
     os._exit(2)
 
 

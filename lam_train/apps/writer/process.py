@@ -16,11 +16,14 @@ from typing import Any
 import psutil
 
 from lam_train.apps.application import ApplicationError
+from lam_train.apps.writer import isolation
 from lam_train.apps.writer.profile import write_profile
 from lam_train.apps.writer.settings import WriterSettings
+from lam_train.errors import UserError
 
 BRIDGE = Path(__file__).parent / "bridge.py"
 SYSTEM_PYTHON = "/usr/bin/python3"
+REMOVE_AFTER = '"$@"; rm -rf "$0"'  # of a shell: the folder goes, also when this process was killed and could not
 
 
 class Office:
@@ -28,32 +31,36 @@ class Office:
 
     def __init__(self, settings: WriterSettings, display: str | None = None) -> None:
         self.settings = settings
+        self.isolated = is_isolated(settings)
         self.folder = Path(tempfile.mkdtemp(prefix="lam-writer-"))
         self.work = self.folder / "work"
         self.work.mkdir()
+        (self.folder / "tmp").mkdir()
         write_profile(self.folder / "profile")
         self.episodes = 0
         self.view: list[Any] = []  # the view's switches of its first document
         self.bridge = self._start(display)
         self.buffer = b""
+        self.sockets: list[str] = []
         try:
-            self.pid = self._answer(settings.start_timeout_s)["started"]
+            self.sockets = self._answer(settings.start_timeout_s)["started"]
         except ApplicationError:
             self.kill()
             raise
 
     def _start(self, display: str | None) -> subprocess.Popen[bytes]:
+        settings = self.settings
         keep = ("PATH", "LANG", "LC_ALL", "TZ")
         environment = {name: os.environ[name] for name in keep if name in os.environ}
-        environment |= {"HOME": str(self.folder), "SAL_USE_VCLPLUGIN": "gen" if display else "svp", "TMPDIR": "/tmp"}
-        if display:
-            environment["DISPLAY"] = display
-        settings = self.settings
+        environment |= {"HOME": str(self.folder), "TMPDIR": str(self.folder / "tmp")}
+        environment |= {"SAL_USE_VCLPLUGIN": "gen", "DISPLAY": display} if display else {"SAL_USE_VCLPLUGIN": "svp"}
         return subprocess.Popen(
             [
-                *(SYSTEM_PYTHON, "-I", str(BRIDGE)),
-                *("--profile", str(self.folder / "profile"), "--pipe", f"lam{uuid.uuid4().hex}"),
-                *("--log", str(self.folder / "log"), "--start-timeout", str(settings.start_timeout_s)),
+                *("/bin/sh", "-c", REMOVE_AFTER, str(self.folder)),
+                *(isolation.UNSHARE if self.isolated else ()),
+                *(SYSTEM_PYTHON, "-I", str(BRIDGE), *(("--isolated",) if self.isolated else ())),
+                *("--folder", str(self.folder), "--pipe", f"lam{uuid.uuid4().hex}"),
+                *("--start-timeout", str(settings.start_timeout_s)),
                 *("--request-timeout", str(settings.step_timeout_s)),
             ],
             stdin=subprocess.PIPE,
@@ -102,10 +109,12 @@ class Office:
 
     def memory_mib(self) -> float:
         """Resident memory of LibreOffice in MiB."""
-        try:
-            return psutil.Process(self.pid).memory_info().rss / 2**20
-        except psutil.Error:
-            return 0.0
+        total = 0
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(self.bridge.pid).children(recursive=True):
+                if process.name().startswith("soffice"):
+                    total += process.memory_info().rss
+        return total / 2**20
 
     @property
     def alive(self) -> bool:
@@ -120,6 +129,21 @@ class Office:
             with contextlib.suppress(OSError):
                 stream.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.isolated:
+            for path in self.sockets:
+                Path(path).unlink(missing_ok=True)
+
+
+def is_isolated(settings: WriterSettings) -> bool:
+    """Whether LibreOffice runs in namespaces of its own. Raises UserError where it must and cannot."""
+    if settings.isolation == "none" or (settings.isolation == "auto" and not isolation.available()):
+        return False
+    if not isolation.available():
+        raise UserError(
+            "app.isolation=required: this system gives no user namespaces (unshare --user --net --mount --pid); "
+            "allow them, or set app.isolation=auto and run Writer in a container without a network"
+        )
+    return True
 
 
 class RequestError(Exception):

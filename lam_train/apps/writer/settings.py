@@ -1,5 +1,7 @@
 """Settings of the Writer environment."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from lam_train.settings import Settings
@@ -16,6 +18,9 @@ class WriterSettings(Settings):
     """Width of Writer's window in pixels. A narrow window hides toolbar buttons."""
     height: int = Field(default=900, ge=480)
     """Height of Writer's window in pixels."""
+    isolation: Literal["auto", "required", "none"] = "auto"
+    """Run Writer in Linux namespaces, without a network and with one folder it can write into. `auto`: where the
+    system allows it; `required`: refuse to run otherwise."""
     start_timeout_s: float = Field(default=60.0, gt=0)
     """How long a start may take before it counts as failed."""
     step_timeout_s: float = Field(default=20.0, gt=0)
