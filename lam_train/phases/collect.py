@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lam_train.apps.application import Application
 from lam_train.collect.trajectories.experts import load_by_name
-from lam_train.collect.trajectories.pipeline import collect_trajectories
+from lam_train.collect.trajectories.pipeline import collect_trajectories, import_results
 from lam_train.collect.trajectories.task_source import read_task_plans, read_tasks, tasks_of_plans
 from lam_train.errors import UserError
 from lam_train.recipe import Recipe
@@ -14,8 +14,11 @@ from lam_train.train.run_directory import RunDirectory
 
 def run(recipe: Recipe, run_dir: RunDirectory) -> None:
     """Collects into `trajectories.output`; the run directory holds recipe, versions and log."""
-    tasks, references = tasks_of(recipe)
     settings = recipe.trajectories
+    if settings.ufo_results is not None:
+        import_results(settings)
+        return
+    tasks, references = tasks_of(recipe)
     collect_trajectories(settings, recipe.expert, recipe.episode, tasks, lambda: environments_of(recipe), references)
 
 

@@ -24,7 +24,7 @@ def ending(trajectory: Trajectory) -> str:
     """The stage in which a trajectory ended: one of the `STAGES` that no other follows."""
     if trajectory.outcome == "error":
         return "broken"
-    if trajectory.reason.startswith("no plan"):
+    if trajectory.reason == "no plan" and not any(step.action.function for step in trajectory.steps):
         return "not_instantiated"
     if trajectory.outcome != "success" and not was_executed(trajectory):
         return "discarded"

@@ -5,11 +5,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from lam_train.agent.endpoint_policy import EndpointPolicy
 from lam_train.agent.policy import Policy
 from lam_train.collect.trajectories.llm_expert import EndpointPlanner
 from lam_train.collect.trajectories.planner import Planner
 from lam_train.endpoint import Endpoint, EndpointSettings
 from lam_train.errors import UserError
+from lam_train.language.step_format import StepFormat
 from lam_train.settings import Settings
 
 
@@ -25,7 +27,7 @@ class ExpertSettings(Settings):
     endpoint: EndpointSettings | None = None
     """the model of kind `endpoint`"""
     images: bool = False
-    """show the endpoint's model a screenshot of the document too (mode `plan`)"""
+    """show the endpoint's model screenshots too: of the document as it opens, or of each step"""
     filter: bool = True
     """a second call judges each instantiated task, as UFO does (mode `plan`)"""
 
@@ -45,7 +47,10 @@ def load_expert(settings: ExpertSettings, application: str) -> Policy | Planner:
 
         return ManualExpert()
     if settings.kind == "endpoint":
-        return EndpointPlanner(Endpoint(settings.endpoint, "expert.endpoint"), settings.filter, settings.images)
+        endpoint = Endpoint(settings.endpoint, "expert.endpoint")
+        if settings.mode == "steps":
+            return EndpointPolicy(endpoint, StepFormat(), settings.images)
+        return EndpointPlanner(endpoint, settings.filter, settings.images)
     return load_by_name(settings.kind, "expert.kind")(**settings.options)
 
 

@@ -39,6 +39,7 @@ class Instantiation(Record):
     problem: str = ""  # "no plan: …", "unreadable: …", "failed: …", or the filter's reason; then nothing is executed
     judgement: str = ""  # the filter's thought
     request_type: str = ""  # the filter's type of request, in UFO's words
-    seconds: float = 0.0
-    filter_seconds: float = 0.0
+    template_seconds: float | None = None  # of choosing the document; None here and below: it was not timed or done
+    seconds: float | None = None  # of planning
+    filter_seconds: float | None = None
     usage: CallUsage = CallUsage()

@@ -58,7 +58,9 @@ class Judgement(Record):
     quality_judgement: str = ""
     task_complete: Literal["yes", "no", "unsure"] = "unsure"
     complete_judgement: str = ""
+    sub_scores: dict[str, str] = {}  # parts of the task, each yes, no or unsure: UFO's judge gives them
     problem: str = ""  # "unreadable: …" or "failed: …"; task_complete is then "unsure"
+    seconds: float | None = None
     usage: CallUsage = CallUsage()
 
 
@@ -79,7 +81,8 @@ class TrajectoryJudge:
         except EndpointFailure as failure:
             return Judgement(**ids, problem=f"failed: {failure}")
         judgement = read_judgement(ids, reply.text)
-        return judgement.model_copy(update={"usage": call_usage(self.endpoint, reply)})
+        update = {"usage": call_usage(self.endpoint, reply), "seconds": reply.seconds}
+        return judgement.model_copy(update=update)
 
     def verdict(self, judgement: Judgement) -> Verdict:
         """The judgement as a verdict of the trajectory."""

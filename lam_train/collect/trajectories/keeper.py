@@ -19,7 +19,8 @@ OUTCOMES = {"yes": "success", "no": "fail", "unsure": "unsure"}
 class Keeper:
     """Takes episodes as they end; judges them in threads of its own, so that the environments need not wait.
 
-    An episode that the judge could not be asked about is not kept: the next run makes it again.
+    An episode that the judge could not be asked about, or that ended because the expert's endpoint gave no answer, is
+    not kept: the next run makes it again.
     """
 
     def __init__(
@@ -44,6 +45,9 @@ class Keeper:
     def keep(self, trajectory: Trajectory, progress: EpisodeProgress) -> None:
         """Keeps an episode, at once or when it is judged."""
         trajectory = _named(trajectory)
+        if trajectory.steps and trajectory.steps[-1].problem.startswith("no answer"):
+            log.warning("%s is not kept, the next run tries it again: %s", trajectory.task.task_id, trajectory.reason)
+            return
         if self._judge is None or not trajectory.verdicts:  # only what came to its end is judged
             self._append(trajectory, progress)
         else:

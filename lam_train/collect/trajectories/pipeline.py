@@ -24,10 +24,13 @@ from lam_train.collect.trajectories.grounding import GroundingSettings
 from lam_train.collect.trajectories.judge import JudgeTrajectoriesSettings, TrajectoryJudge
 from lam_train.collect.trajectories.keeper import Keeper
 from lam_train.collect.trajectories.planner import Planner, instantiate
+from lam_train.collect.trajectories.postprocess import write_samples
 from lam_train.collect.trajectories.progress import EpisodeProgress
 from lam_train.collect.trajectories.results import write_results
 from lam_train.collect.trajectories.task_source import select
+from lam_train.collect.trajectories.ufo_files import import_ufo, write_ufo_folders
 from lam_train.endpoint import Endpoint
+from lam_train.language.step_format import StepFormat
 from lam_train.records import Split, Task
 from lam_train.settings import Settings
 
@@ -44,7 +47,10 @@ class CollectTrajectoriesSettings(Settings):
     tasks: str | None = None
     """a JSONL file of Task records, or a folder of them; null: the application's generated tasks"""
     task_plans: str | None = None
-    """a JSONL file of TaskPlan records instead, each made a task by an expert that plans (expert.mode=plan)"""
+    """task-plans instead, each made a task by an expert that plans (expert.mode=plan): TaskPlan records as JSONL, or
+    UFO's task files (.json, or a folder of them)"""
+    ufo_results: str | None = None
+    """UFO's result files (.json, or a folder of them): imported as they are; nothing is collected"""
     splits: list[Split] = Field(default_factory=lambda: ["train", "explore"])
     """tasks of these splits"""
     families: list[str] | None = None
@@ -58,6 +64,11 @@ class CollectTrajectoriesSettings(Settings):
     grounding: GroundingSettings = GroundingSettings()
     judge: JudgeTrajectoriesSettings | None = None
     """a large model that judges executed episodes too; null: the executable check alone"""
+    samples: bool = False
+    """write the steps as samples in the paper's format too: samples/success.jsonl and fail.jsonl"""
+    sample_format: StepFormat = StepFormat()
+    ufo_folders: bool = False
+    """write UFO's result folders too, with the saved documents: ufo/dataflow/execution_pass and so on"""
     keep_evidence: bool = False
     """keep each document before and after, and a judge's screenshots, in evidence/"""
     seed: int = 0
@@ -92,18 +103,37 @@ def collect_trajectories(
             log.info("%d of %d episodes are there already", sum(task.task_id in done for task in tasks), len(tasks))
         if any(task.task_id not in done for task in tasks):
             environments = _opened(open_environments, settings, judge, collection.folder, stack)
-            evidence = collection.folder / "evidence" if judge or settings.keep_evidence else None
-            keeper = stack.enter_context(Keeper(collection, judge, evidence, settings.keep_evidence))
+            keep = settings.keep_evidence or settings.ufo_folders
+            evidence = collection.folder / "evidence" if judge or keep else None
+            keeper = stack.enter_context(Keeper(collection, judge, evidence, keep))
             if hasattr(who, "plan"):
                 _plan_and_execute(collection, tasks, references or {}, who, environments, settings, episode, keeper)
             else:
                 _act(collection, tasks, who, environments, settings, episode, keeper)
-        return write_results(
-            collection,
-            settings.examples,
-            settings.seed,
-            {"trajectories": settings.model_dump(), "expert": expert.model_dump(), "episode": episode.model_dump()},
-        )
+        return finish(collection, settings, {"expert": expert.model_dump(), "episode": episode.model_dump()})
+
+
+def import_results(settings: CollectTrajectoriesSettings) -> CollectionCounts:
+    """UFO's results as a collection of our records, with counts and card; raises UserError for a file that is none."""
+    with Collection(Path(settings.output).expanduser(), settings.shard_size) as collection:
+        collection.check_identity({"application": "as UFO says", "expert": "ufo", "judge": "ufo"})
+        added = import_ufo(collection, settings.ufo_results, settings.splits[0])
+        log.info("%d episodes imported from %s", added, settings.ufo_results)
+        return finish(collection, settings, {})
+
+
+def finish(collection: Collection, settings: CollectTrajectoriesSettings, others: dict) -> CollectionCounts:
+    """What is written from the episodes: counts, card, and on request samples and UFO's folders."""
+    counts = write_results(
+        collection, settings.examples, settings.seed, {"trajectories": settings.model_dump(), **others}
+    )
+    if settings.samples:
+        lines = write_samples(collection.episodes, collection.folder / "samples", settings.sample_format)
+        log.info("samples: %d of successes, %d of failures", lines["success"], lines["fail"])
+    if settings.ufo_folders:
+        files = write_ufo_folders(collection, collection.folder / "ufo")
+        log.info("UFO's folders: %s", ", ".join(f"{place} {n}" for place, n in sorted(files.items())))
+    return counts
 
 
 def _judge(settings: CollectTrajectoriesSettings, stack: ExitStack) -> TrajectoryJudge | None:
@@ -123,7 +153,7 @@ def _opened(
     environments = open_environments()
     for environment in environments:
         stack.callback(environment.close)
-    if judge is None and not settings.keep_evidence:
+    if judge is None and not settings.keep_evidence and not settings.ufo_folders:
         return environments
     images = judge is not None and judge.images
     return [EvidenceRecorder(environment, folder / "evidence", images) for environment in environments]

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from lam_train.collect.trajectories.ufo_files import read_ufo_tasks
 from lam_train.collect.verbs import word_set
 from lam_train.errors import UserError
 from lam_train.records import Split, Task, TaskPlan, read_jsonl
@@ -23,8 +24,11 @@ def read_tasks(path: str | Path) -> list[Task]:
 
 
 def read_task_plans(path: str | Path) -> list[TaskPlan]:
-    """The task-plan pairs of a JSONL file; raises UserError for a bad line."""
-    return list(read_jsonl(Path(path).expanduser(), TaskPlan))
+    """The task-plan pairs of a JSONL file, or UFO's task files (.json, or a folder of them)."""
+    path = Path(path).expanduser()
+    if path.is_dir() or path.suffix == ".json":
+        return read_ufo_tasks(path)
+    return list(read_jsonl(path, TaskPlan))
 
 
 def select(
