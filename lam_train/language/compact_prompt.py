@@ -4,9 +4,10 @@
                                              labels count on, nothing between two marks is a label that is left out
     Button*: Bold|Italic                     * can be checked, + can be selected, = holds a value
     window: Letter.docx                      `modal:` for a dialog or an open menu
-    97+[Heading 1] Quarterly report          document text: label, kinds of state and style, text; what is as in the
-    98[Table1.A1] Branch                     line before is left out, of a cell in the same table the table's name too
-    99[.B1] Visits
+    97+[Title] Quarterly report              document text: label, kinds of state, style, text; left out are what is as
+    [Table1.A1] Branch                       in the line before (of a cell in the same table, the table's name) and the
+    [.B1] Visits                             label of a short text that is no other control's
+    100[Text Body] The library welcomed 84,…
     checked: Bold                            the states, by name or, where there is none, `label=`
     disabled: Paste
     values: Font Name=Liberation Serif|Font Size=12
@@ -37,7 +38,7 @@ SYSTEM = (
 _APP = re.compile(r"You operate the application ((?:\\.|[^\\.])*)\. ")
 _STATES = (("*", "checked"), ("+", "selected"), ("=", "value"))
 _RUN = re.compile(r"([A-Z][A-Za-z]+)([*+=]*)(?: (\d+))?: ")
-_TEXT = re.compile(r"(\d+|#(?:\\.|[^\\ \[*+.])*)([*+.]*)(?:\[((?:\\.|[^\\\]])*)\])? ")
+_TEXT = re.compile(r"(\d+|#(?:\\.|[^\\ \[*+.])*)?([*+.]*)(?:\[((?:\\.|[^\\\]])*)\])? ")
 NO_VALUE, NONE_OF_THEM = "-", "."
 MOST_GAPS = 8  # more labels left out than these begin a new line, with the next label
 
@@ -64,7 +65,7 @@ def prompt_parts(state: State, format: StepFormat) -> dict[str, list[str]]:
     return {
         "controls": list(_control_lines(listed, handles)),
         "window": [f"{'modal' if observation.modal else 'window'}: {one_line(observation.window)}"],
-        "text": list(_text_lines(texts, format)),
+        "text": list(_text_lines(texts, handles, format)),
         "state": list(_state_lines(observation.controls, handles)),
         "request": [f"request: {one_line(state.request)}"],
         "memory": list(_memory_lines(state, format)),
@@ -96,17 +97,20 @@ def _control_lines(controls: list[Control], handles: Handles) -> Iterator[str]:
         yield line
 
 
-def _text_lines(texts: list[Control], format: StepFormat) -> Iterator[str]:
-    """A paragraph or cell a line; its kinds of state and its style only where they differ from the line before."""
+def _text_lines(texts: list[Control], handles: Handles, format: StepFormat) -> Iterator[str]:
+    """A paragraph or cell a line; its label where it is called by that, else what differs from the line before."""
     value_before: str | None = None
-    marks_before = ""
+    marks_before, expected = "", 1
     for control in texts:
         number = label_handle(control.label)
-        label = str(number) if isinstance(number, int) else one_line(number, " [*+.")
+        label = ""
+        if number != expected or not handles.by_name(control):
+            label = str(number) if isinstance(number, int) else one_line(number, " [*+.")
         marks = _marks(control).replace("=", "")
         kinds = "" if marks == marks_before else marks or NONE_OF_THEM
         style = "" if control.value == value_before else f"[{_style(control.value, value_before)}]"
         value_before, marks_before = control.value, marks
+        expected = number + 1 if isinstance(number, int) else expected + 1
         yield f"{label}{kinds}{style} {one_line(cut(control.control_text, format.text_limit))}"
 
 
@@ -182,7 +186,7 @@ class _Reader:
         self.controls: list[dict] = []
         self.value: str | None = None
         self.marks = ""
-        self.expected = 1
+        self.expected = self.expected_text = 1
         self.seen: dict[str, str] = {}
         self.previous: list[Previous] = []
 
@@ -217,7 +221,9 @@ class _Reader:
             self.value = None
         elif text[3] is not None:
             self.value = (_table(self.value) if text[3][:1] == "." else "") + original(text[3].removeprefix("."))
-        label = label_of(original(text[1])) or text[1]
+        label = (label_of(original(text[1])) or text[1]) if text[1] else str(self.expected_text)
+        number = label_handle(label)
+        self.expected_text = number + 1 if isinstance(number, int) else self.expected_text + 1
         states = {name: False for mark, name in _STATES if mark in self.marks}
         control = {"label": label, "control_text": original(shown), "control_type": "Document", "value": self.value}
         self.controls.append({**control, **states})

@@ -6,26 +6,32 @@ from collections.abc import Sequence
 from lam_train.records import Control
 
 LONGEST_NAME = 60  # characters; a longer text is referred to by its label
+LONGEST_TEXT = 40  # of document text
 
 
 class Handles:
     """The handles of the controls of one observation.
 
-    A control that is no document text, and whose text is its own alone, is called by that text: a string. Any other is
-    called by its label: an integer, or "#" and the label where that is no number.
+    A control whose text is its own alone is called by that text: a string. Any other is called by its label: an
+    integer, or "#" and the label where that is no number. What a document says changes no name but its own texts'.
     """
 
     def __init__(self, controls: Sequence[Control]) -> None:
-        texts = Counter(control.control_text for control in controls if self._may_be_named(control))
-        self._by_name = {c.control_text: c for c in controls if self._may_be_named(c) and texts[c.control_text] == 1}
+        texts = Counter(control.control_text for control in controls)
+        names = Counter(c.control_text for c in controls if c.control_type != "Document")
+
+        def own(control: Control) -> bool:
+            text = control.control_text
+            if not text or text.startswith("#"):
+                return False
+            if control.control_type == "Document":
+                return len(text) <= LONGEST_TEXT and texts[text] == 1
+            return len(text) <= LONGEST_NAME and names[text] == 1
+
+        self._by_name = {control.control_text: control for control in controls if own(control)}
         self._by_label: dict[str, Control] = {}
         for control in controls:
             self._by_label.setdefault(control.label, control)
-
-    @staticmethod
-    def _may_be_named(control: Control) -> bool:
-        text = control.control_text
-        return control.control_type != "Document" and 0 < len(text) <= LONGEST_NAME and not text.startswith("#")
 
     def by_name(self, control: Control) -> bool:
         """Whether the control is called by its text."""

@@ -5,7 +5,7 @@ The cuts come in this order, and no more of them than it takes; what is left kee
 1. controls that are disabled;
 2. the oldest earlier actions, down to the last two;
 3. the controls least related to the request and the plan, one at a time, down to 16 and the menus;
-4. document text: each paragraph and cell to its first 160, 80, 40, then 20 characters;
+4. document text: each paragraph and cell to its first 160, 80, then 40 characters;
 5. the rest of the earlier actions, of the controls, then of the menus and the document's text, least related first.
 
 The request, the previous plan and the answer are never cut, and a control in `keep` is never left out: in training the
@@ -23,7 +23,7 @@ from lam_train.records import Control, State
 
 KEPT_ACTIONS = 2
 KEPT_CONTROLS = 16
-TEXT_LIMITS = (160, 80, 40, 20)
+TEXT_LIMITS = (160, 80, 40)
 
 
 @dataclass(frozen=True)

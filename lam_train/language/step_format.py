@@ -1,8 +1,8 @@
 """How a step is written: the settings, and the error for an answer that is no action."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lam_train.settings import Settings
 
@@ -12,8 +12,8 @@ class StepFormat(Settings):
 
     kind: Literal["paper", "compact"] = "paper"
     """`paper`: Appendix C, a JSON object a control and seven keys an answer; `compact`: the same in fewer tokens"""
-    text_limit: PositiveInt | None = None
-    """characters shown of a document paragraph or cell; null: all"""
+    text_limit: Annotated[int, Field(ge=40)] | None = None
+    """characters shown of a document paragraph or cell, at least 40 (shorter texts are names); null: all"""
     result_limit: PositiveInt | None = 400
     """characters shown of an action's result; null: all"""
     history: NonNegativeInt | None = None

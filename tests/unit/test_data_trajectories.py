@@ -211,7 +211,7 @@ def test_cuts_come_in_the_documented_order():
         if len(shown.state.previous) < 10:
             assert not left & {"Cut", "Copy"}  # the disabled ones go first
         if paragraphs < len(texts):
-            assert shown.format.text_limit == 20 and len(shown.state.previous) <= 1
+            assert shown.format.text_limit == 40 and len(shown.state.previous) <= 1
         assert shown.state.request == state.request and shown.state.plan == state.plan
     for earlier, later in itertools.pairwise(seen):
         assert all(now <= before for now, before in zip(later, earlier, strict=True))

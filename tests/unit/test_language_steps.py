@@ -143,13 +143,13 @@ def test_a_state_is_read_back_from_its_prompt(format, seed):
         assert read_state(step_prompt(state, format), format) == remembered(state)
 
 
-def observation(**changes) -> Observation:
+def observation(text: str = "Quarterly report", **changes) -> Observation:
     controls = [
         Control(label="1", control_text="File", control_type="MenuItem"),
         Control(label="2", control_text="Bold", control_type="Button", checked=False),
         Control(label="3", control_text="Left", control_type="Edit", value="1 cm"),
         Control(label="4", control_text="Left", control_type="Edit", value="2 cm"),
-        Control(label="5", control_text="Quarterly report", control_type="Document", value="Heading 1"),
+        Control(label="5", control_text=text, control_type="Document", value="Heading 1"),
     ]
     return Observation(window="Letter", controls=controls, **changes)
 
@@ -162,7 +162,10 @@ COMPACT = FORMATS["compact"]
     [
         (Action(control_label="2", control_name="Bold", function="click_input"), '{"on":"Bold"}'),
         (Action(control_label="4", control_name="Left", function="click_input"), '{"on":4}'),
-        (Action(control_label="5", control_name="Quarterly report", function="texts"), '{"on":5,"do":"texts"}'),
+        (
+            Action(control_label="5", control_name="Quarterly report", function="texts"),
+            '{"on":"Quarterly report","do":"texts"}',
+        ),
         (Action(function="select_text", args={"text": "a"}), '{"do":"select_text","text":"a"}'),
         (Action(status="FINISH"), '{"end":true}'),
         (Action(control_label="77", control_name="", function="click_input"), '{"on":"#77"}'),
@@ -180,6 +183,15 @@ def test_a_control_that_does_not_exist_is_for_the_application_to_refuse():
     assert observation().control(read.control_label) is None
     read = parse_answer('{"on":"Bold","do":"no_such_function","args":{}}', observation(), COMPACT)
     assert read.function == "no_such_function"
+
+
+def test_document_text_is_called_by_its_label_where_it_is_long_and_never_takes_a_buttons_name():
+    for text, handle in ((41 * "x", 5), ("Bold", 5), (40 * "x", 40 * "x"), ("", 5)):
+        shown = observation(text)
+        for control, name in ((shown.controls[4], handle), (shown.controls[1], "Bold")):
+            action = Action(control_label=control.label, control_name=control.control_text, function="click_input")
+            assert json.loads(step_answer(action, shown, COMPACT)) == {"on": name}
+            assert parse_answer(json.dumps({"on": name}), shown, COMPACT) == action
 
 
 def test_a_name_that_looks_like_a_number_is_a_name():
@@ -267,11 +279,11 @@ def test_limits_cut_what_they_name_and_nothing_else():
     result = "Selected " + 50 * "x"
     clicked = Action(control_label="2", control_name="Bold", function="click_input")
     previous = [Previous(action=clicked, result="a"), Previous(action=clicked, result=result)]
-    state = State(request=40 * "ask ", observation=observation(result=result), previous=previous)
+    state = State(request=40 * "ask ", observation=observation(39 * "t" + " tail", result=result), previous=previous)
     for kind in FORMATS:
-        format = StepFormat(kind=kind, text_limit=9, result_limit=12, history=1)
+        format = StepFormat(kind=kind, text_limit=40, result_limit=12, history=1)
         shown = read_state(step_prompt(state, format), format)
-        assert shown.observation.controls[-1].control_text == "Quarterly…"
+        assert shown.observation.controls[-1].control_text == 39 * "t" + "…"
         assert [c.control_text for c in shown.observation.controls[:4]] == ["File", "Bold", "Left", "Left"]
         assert [p.result for p in shown.previous] == ["Selected xxx…"]
         assert shown.request == state.request
