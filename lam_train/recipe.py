@@ -21,6 +21,7 @@ from lam_train.agent.act import ActSettings
 from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.open_policy import PolicySettings
 from lam_train.apps.writer.settings import WriterSettings
+from lam_train.apps.writer.tasks.generate import TaskSettings
 from lam_train.batching.layout import BatchingSettings
 from lam_train.collect.pipeline import CollectSettings
 from lam_train.collect.trajectories.experts import ExpertSettings
@@ -44,6 +45,7 @@ Run = Literal[
     "task_plan",
     "expert_imitation",
     "collect_plans",
+    "make_tasks",
     "collect",
     "evaluate_plans",
     "evaluate_offline",
@@ -80,6 +82,7 @@ class Recipe(Settings):
     export: ExportSettings = Field(default_factory=ExportSettings)
     collect: CollectSettings = Field(default_factory=CollectSettings)
     app: WriterSettings = Field(default_factory=WriterSettings)
+    tasks: TaskSettings = Field(default_factory=TaskSettings)
     trajectories: CollectTrajectoriesSettings = Field(default_factory=CollectTrajectoriesSettings)
     expert: ExpertSettings = Field(default_factory=ExpertSettings)
     policy: PolicySettings = Field(default_factory=PolicySettings)

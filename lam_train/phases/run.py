@@ -25,6 +25,7 @@ ALONE = {
     "evaluate_offline": "lam_train.phases.evaluate_offline",
     "evaluate_online": "lam_train.phases.evaluate_online",
     "export": "lam_train.phases.export",
+    "make_tasks": "lam_train.phases.make_tasks",
     "quickstart": "lam_train.phases.quickstart",
 }
 

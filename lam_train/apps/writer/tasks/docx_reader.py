@@ -16,14 +16,22 @@ from lam_train.errors import UserError
 
 ALIGNMENTS = {"start": "left", "both": "justify", "distribute": "justify", "end": "right"}
 NAMESPACES = {"a": "http://schemas.openxmlformats.org/drawingml/2006/main"}
+MOST_BYTES = 200_000_000
+PARSER = etree.XMLParser(resolve_entities=False, no_network=True)  # a document is not to be trusted
 RELATION = qn("r:embed")
 
 
 def read_document(path: str | Path) -> Document:
-    """The model of a .docx; raises UserError where the file is none."""
+    """The model of a .docx; raises UserError where the file is none, or is too large to be one of ours."""
     try:
+        with zipfile.ZipFile(path) as parts:
+            size = sum(part.file_size for part in parts.infolist())
+        if size > MOST_BYTES:
+            raise UserError(f"{path}: unpacks to {size:,} bytes; more than {MOST_BYTES:,} are not read")
         return Reader(docx.Document(str(path))).document()
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, etree.XMLSyntaxError, docx.exc.PythonDocxError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file can fail at any place of any of the libraries that read it
         raise UserError(f"{path}: not a readable .docx ({type(error).__name__}: {error})") from None
 
 
@@ -44,7 +52,7 @@ class Reader:
         """The root of the main document's part of a kind ("styles", "comments", …), or None."""
         for relation in self.part.rels.values():
             if relation.reltype.endswith(f"/{kind}") and not relation.is_external:
-                return etree.fromstring(relation.target_part.blob)
+                return etree.fromstring(relation.target_part.blob, PARSER)
         return None
 
     def document(self) -> Document:
@@ -159,7 +167,7 @@ class Reader:
         for kind in ("header", "footer"):
             for reference in properties.iter(qn(f"w:{kind}Reference")):
                 part = self.part.related_parts[reference.get(qn("r:id"))]
-                root = etree.fromstring(part.blob)
+                root = etree.fromstring(part.blob, PARSER)
                 if get(reference, "type", "default") == "default":
                     setattr(section, kind, tuple(self.paragraph(p, part) for p in root.iter(qn("w:p"))))
                 elif plain_text(root).strip():
@@ -317,10 +325,10 @@ def page_breaks(blocks: list) -> None:
             continue
         for mark in [mark for mark in block.marks if mark.kind == "break" and mark.content == "page"]:
             following = blocks[index + 1] if index + 1 < len(blocks) else None
-            if mark.start == 0:
-                block.page_break = True
-            elif mark.start == len(block.text) and isinstance(following, Paragraph):
+            if mark.start == len(block.text) and isinstance(following, Paragraph):
                 following.page_break = True
+            elif mark.start == 0:
+                block.page_break = True
             else:
                 continue
             block.marks.remove(mark)

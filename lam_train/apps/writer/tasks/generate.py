@@ -1,11 +1,14 @@
 """Makes tasks out of families, templates and wordings: the same seed gives the same tasks, byte for byte."""
 
+import difflib
 import hashlib
 import json
 from dataclasses import replace
+from itertools import combinations
 from random import Random
+from typing import Annotated
 
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from lam_train.apps.writer.tasks import wordings
 from lam_train.apps.writer.tasks.docx_reader import read_document
@@ -14,11 +17,25 @@ from lam_train.apps.writer.tasks.family import Drawn, Family
 from lam_train.apps.writer.tasks.source import Source
 from lam_train.apps.writer.tasks.splits import SPLITS, assert_disjoint, split_of_pair, takes, templates_of
 from lam_train.apps.writer.templates import template_path
+from lam_train.errors import UserError
 from lam_train.records import Operation, Split, Task
 from lam_train.settings import Settings
 
 ATTEMPTS = 40  # draws for each task asked for, before a family is taken to have no more
 SAME_PHRASE = 0.4  # of the pairs that can be about one phrase ("make X bold and underline it"), those that are
+
+
+class SplitCounts(Settings):
+    """How many for each split."""
+
+    train: NonNegativeInt = 0
+    """in train: the expert's successes become phase 2's data"""
+    explore: NonNegativeInt = 0
+    """in explore: for the expert's second part and for what it fails"""
+    validation: NonNegativeInt = 0
+    """in validation: templates, wordings and compositions of its own"""
+    test: NonNegativeInt = 0
+    """in test: templates, wordings and compositions of its own"""
 
 
 class TaskSettings(Settings):
@@ -29,25 +46,21 @@ class TaskSettings(Settings):
     seed: int = 0
     """the same seed gives the same tasks"""
     families: list[str] | None = None
-    """families to use; null: all"""
-    train: NonNegativeInt = 45
-    """tasks of each family in train"""
-    explore: NonNegativeInt = 22
-    """tasks of each family in explore"""
-    validation: NonNegativeInt = 5
-    """tasks of each family in validation"""
-    test: NonNegativeInt = 8
-    """tasks of each family in test"""
-    compositions: dict[str, NonNegativeInt] = {"train": 600, "explore": 300, "validation": 75, "test": 140}
-    """tasks of two or three operations, by split"""
-    triples: float = 0.3
+    """families to use (docs/tasks.md lists them); null: all"""
+    singles: SplitCounts = Field(default_factory=lambda: SplitCounts(train=45, explore=22, validation=5, test=8))
+    """tasks of one operation, for each family"""
+    compositions: SplitCounts = Field(
+        default_factory=lambda: SplitCounts(train=600, explore=300, validation=75, test=140)
+    )
+    """tasks of two or three operations, for all families together"""
+    triples: Annotated[float, Field(ge=0, le=1)] = 0.3
     """share of the compositions that have three operations"""
 
 
 def generate_tasks(settings: TaskSettings) -> list[Task]:
     """All splits' tasks, in order; raises UserError where splits would leak."""
     sources = load_sources()
-    names = sorted(settings.families or FAMILIES)
+    names = known_families(settings.families)
     tasks = []
     for split in SPLITS:
         made: dict[tuple[str, str], Task] = {}
@@ -59,6 +72,16 @@ def generate_tasks(settings: TaskSettings) -> list[Task]:
     return tasks
 
 
+def known_families(wanted: list[str] | None) -> list[str]:
+    """The families' names, sorted; raises UserError for one that there is not."""
+    for name in wanted or ():
+        if name not in FAMILIES:
+            near = difflib.get_close_matches(name, FAMILIES, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UserError(f"tasks.families={name}: no such family; {hint}There are {', '.join(FAMILIES)}")
+    return sorted(set(wanted or FAMILIES))
+
+
 def load_sources() -> dict[str, Source]:
     """Template name -> what it offers."""
     names = sorted({name for split in SPLITS for name in templates_of(split)})
@@ -68,7 +91,7 @@ def load_sources() -> dict[str, Source]:
 def single_tasks(family: Family, split: Split, settings: TaskSettings, sources: dict[str, Source], made: dict) -> None:
     """Adds one family's tasks to `made`."""
     rng = Random(f"{settings.seed}/{split}/{family.name}")
-    wanted, count = getattr(settings, split), 0
+    wanted, count = getattr(settings.singles, split), 0
     for _ in range(wanted * ATTEMPTS):
         if count == wanted:
             return
@@ -87,13 +110,14 @@ def compositions(
 ) -> None:
     """Adds the tasks of two and three operations to `made`."""
     rng = Random(f"{settings.seed}/{split}/compositions")
-    wanted, count = settings.compositions.get(split, 0), 0
-    for _ in range(wanted * ATTEMPTS * 3):
-        if count == wanted:
+    groups = {n: [g for g in combinations(names, n) if allowed(g, split, settings.seed)] for n in (2, 3)}
+    wanted, count = getattr(settings.compositions, split), 0
+    for _ in range(wanted * ATTEMPTS):
+        if count == wanted or not groups[2]:
             return
-        group = rng.sample(names, min(3 if rng.random() < settings.triples else 2, len(names)))
-        if len(group) < 2 or not allowed(group, split, settings.seed):
-            continue
+        possible = groups[3] if rng.random() < settings.triples and groups[3] else groups[2]
+        group = list(rng.choice(possible))
+        rng.shuffle(group)
         source = sources[rng.choice(templates_of(split))]
         parts = draw_together([FAMILIES[name] for name in group], source, rng)
         if parts is None:
@@ -109,16 +133,13 @@ def compositions(
         count += add(made, source, whole.text, name, operations, split, settings.seed)
 
 
-def allowed(group: list[str], split: Split, seed: int) -> bool:
+def allowed(group: tuple[str, ...], split: Split, seed: int) -> bool:
     """Whether families may stand together in a composition of this split."""
-    pairs = [(a, b) for i, a in enumerate(group) for b in group[i + 1 :]]
+    families = [FAMILIES[name] for name in group]
+    if any(family.alone for family in families) or sum(family.structural for family in families) > 1:
+        return False
     home = "train" if split == "explore" else split
-    few_structural = sum(FAMILIES[name].structural for name in group) <= 1
-    return (
-        not any(FAMILIES[name].alone for name in group)
-        and few_structural
-        and all(split_of_pair(seed, *pair) == home for pair in pairs)
-    )
+    return all(split_of_pair(seed, *pair) == home for pair in combinations(group, 2))
 
 
 def draw_together(families: list[Family], source: Source, rng: Random) -> list[Drawn] | None:

@@ -7,6 +7,7 @@ Validation and test have templates, wordings and compositions of their own.
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from itertools import combinations
 
 from lam_train.errors import UserError
@@ -52,6 +53,7 @@ def takes(split: Split, seed: int, template: str, operations: list[Operation]) -
     return (place_of("explore", seed, template, names) < EXPLORE_SHARE) == (split == "explore")
 
 
+@cache
 def split_of_pair(seed: int, first: str, second: str) -> str:
     """The split whose compositions may hold both families: "train" (and explore), "validation" or "test"."""
     place = place_of("pair", seed, *sorted([first, second]))
