@@ -1,5 +1,6 @@
 """LibreOffice Writer as a Gymnasium environment: one process, one document, one episode at a time."""
 
+import io
 import shutil
 import time
 from collections.abc import Callable
@@ -7,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
+from PIL import Image
 
 from lam_train.apps.application import ApplicationError
 from lam_train.apps.writer.actions import act_of, request
 from lam_train.apps.writer.controls import Screen, screen_of
 from lam_train.apps.writer.mistakes import Mistake
 from lam_train.apps.writer.process import Office
+from lam_train.apps.writer.screenshot import compose
 from lam_train.apps.writer.settings import WriterSettings
 from lam_train.errors import UserError
 from lam_train.records import Action, Observation, Task, Verdict
@@ -94,7 +98,17 @@ class WriterEnvironment(gymnasium.Env):
         return str(path)
 
     def screenshot(self) -> bytes:
-        raise NotImplementedError
+        if self.office.virtual_screen is not None:
+            return self.office.virtual_screen.screenshot()
+        folder = self.office.work / "screenshot"
+        folder.mkdir(exist_ok=True)
+        (windows,) = self._request(request("picture", whole=True, path=str(folder)))
+        return compose(windows)
+
+    def render(self) -> np.ndarray:
+        """The screenshot as an array of uint8, (height, width, 3)."""
+        with Image.open(io.BytesIO(self.screenshot())) as picture:
+            return np.asarray(picture)
 
     def close(self) -> None:
         self._kill()

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from lam_train.apps.application import ApplicationError
+from lam_train.apps.screen import VirtualScreen
 from lam_train.apps.writer import isolation
 from lam_train.apps.writer.profile import write_profile
 from lam_train.apps.writer.settings import WriterSettings
@@ -27,9 +28,9 @@ REMOVE_AFTER = '"$@"; rm -rf "$0"'  # of a shell: the folder goes, also when thi
 
 
 class Office:
-    """LibreOffice with a profile and a working folder of its own, both removed at the end."""
+    """LibreOffice with a profile, a working folder and, where asked for, a screen of its own; all go at the end."""
 
-    def __init__(self, settings: WriterSettings, display: str | None = None) -> None:
+    def __init__(self, settings: WriterSettings) -> None:
         self.settings = settings
         self.isolated = is_isolated(settings)
         self.folder = Path(tempfile.mkdtemp(prefix="lam-writer-"))
@@ -39,7 +40,8 @@ class Office:
         write_profile(self.folder / "profile")
         self.episodes = 0
         self.view: list[Any] = []  # the view's switches of its first document
-        self.bridge = self._start(display)
+        self.virtual_screen = VirtualScreen(settings.width, settings.height) if settings.screen else None
+        self.bridge = self._start()
         self.buffer = b""
         self.sockets: list[str] = []
         try:
@@ -48,12 +50,14 @@ class Office:
             self.kill()
             raise
 
-    def _start(self, display: str | None) -> subprocess.Popen[bytes]:
+    def _start(self) -> subprocess.Popen[bytes]:
         settings = self.settings
         keep = ("PATH", "LANG", "LC_ALL", "TZ")
         environment = {name: os.environ[name] for name in keep if name in os.environ}
         environment |= {"HOME": str(self.folder), "TMPDIR": str(self.folder / "tmp")}
-        environment |= {"SAL_USE_VCLPLUGIN": "gen", "DISPLAY": display} if display else {"SAL_USE_VCLPLUGIN": "svp"}
+        environment["SAL_USE_VCLPLUGIN"] = "gen" if self.virtual_screen else "svp"
+        if self.virtual_screen:
+            environment["DISPLAY"] = self.virtual_screen.display
         return subprocess.Popen(
             [
                 *("/bin/sh", "-c", REMOVE_AFTER, str(self.folder)),
@@ -125,6 +129,8 @@ class Office:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.bridge.pid, signal.SIGKILL)
         self.bridge.wait()
+        if self.virtual_screen is not None:
+            self.virtual_screen.close()
         for stream in (self.bridge.stdin, self.bridge.stdout):
             with contextlib.suppress(OSError):
                 stream.close()

@@ -81,9 +81,8 @@ VALUES = (
 
 
 NO_SIDEBAR = (
-    '<item oor:path="/org.openoffice.Office.Views/Windows"><node oor:name="SplitWindow2" oor:op="replace">'
-    '<node oor:name="UserData"><prop oor:name="UserItem" oor:op="fuse" oor:type="xs:string"><value>V1,2,0</value>'
-    "</prop></node></node></item>"
+    '<item oor:path="/org.openoffice.Office.Views/Windows"><node oor:name="swriter/10336" oor:op="replace">'
+    '<prop oor:name="Visible" oor:op="fuse"><value>false</value></prop></node></item>'
 )
 
 

@@ -13,7 +13,7 @@ class WriterSettings(Settings):
     instances: int = Field(default=2, ge=1)
     """How many Writers run at once, each a process of its own (about 250 MiB and up to one core each)."""
     screen: bool = False
-    """Show Writer on a virtual screen (Xvfb and openbox, one for all instances). Off: no screen is needed."""
+    """Show each Writer on a virtual screen of its own (Xvfb and openbox). Off: no screen is needed."""
     width: int = Field(default=1400, ge=640)
     """Width of Writer's window in pixels. A narrow window hides toolbar buttons."""
     height: int = Field(default=900, ge=480)

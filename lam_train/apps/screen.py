@@ -1,0 +1,70 @@
+"""A virtual screen of one's own: Xvfb with a window manager, to run an application where it can be seen."""
+
+import io
+import os
+import select
+import shutil
+import subprocess
+
+from PIL import ImageGrab
+
+from lam_train.apps.application import ApplicationError
+from lam_train.errors import UserError
+
+START_TIMEOUT_S = 20
+WHILE_HELD = '"$@" & child=$!; cat; kill -9 $child; wait $child'  # of a shell: the program ends when standard input does
+
+
+class VirtualScreen:
+    """Xvfb and openbox on a free display; both end with `close`, and when this process does."""
+
+    def __init__(self, width: int, height: int) -> None:
+        for program in ("Xvfb", "openbox"):
+            if shutil.which(program) is None:
+                raise UserError(
+                    f"app.screen=true needs {program} (apt-get install xvfb openbox), or set app.screen=false"
+                )
+        self.processes: list[subprocess.Popen[bytes]] = []
+        reader, writer = os.pipe()
+        try:
+            size = f"{width}x{height}x24"
+            self._start("Xvfb", "-displayfd", str(writer), "-screen", "0", size, "-nolisten", "tcp", keep=(writer,))
+            os.close(writer)
+            ready, _, _ = select.select([reader], [], [], START_TIMEOUT_S)
+            number = os.read(reader, 16).decode().strip() if ready else ""
+            if not number:
+                raise ApplicationError("Xvfb did not start")
+            self.display = f":{number}"
+            self._start("openbox", "--sm-disable")
+        except ApplicationError:
+            self.close()
+            raise
+        finally:
+            os.close(reader)
+
+    def _start(self, *command: str, keep: tuple[int, ...] = ()) -> None:
+        environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": "/nonexistent"}
+        if self.processes:
+            environment["DISPLAY"] = self.display
+        self.processes.append(
+            subprocess.Popen(
+                ["/bin/sh", "-c", WHILE_HELD, "sh", *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                pass_fds=keep,
+            )
+        )
+
+    def screenshot(self) -> bytes:
+        """What the screen shows, as PNG."""
+        output = io.BytesIO()
+        ImageGrab.grab(xdisplay=self.display).save(output, format="PNG")
+        return output.getvalue()
+
+    def close(self) -> None:
+        for process in reversed(self.processes):
+            process.stdin.close()
+            process.wait()
+        self.processes = []
