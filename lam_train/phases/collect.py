@@ -37,9 +37,9 @@ def tasks_of(recipe: Recipe) -> tuple[list[Task], dict[str, list[str]]]:
         return read_tasks(settings.tasks), {}
     if settings.application != "writer":
         raise UserError("trajectories.tasks: give a JSONL file of tasks; only Writer's are generated")
-    from lam_train.apps.writer.tasks.generate import TaskSettings, generate_tasks
+    from lam_train.apps.writer.tasks.generate import generate_tasks
 
-    return generate_tasks(TaskSettings()), {}
+    return generate_tasks(recipe.tasks), {}
 
 
 def template_descriptions(application: str) -> dict[str, str]:

@@ -313,3 +313,27 @@ def test_a_task_plan_gets_the_document_that_suits_it():
     assert choose("Write letters") == "letter"
     assert {choose(f"Nothing of the sort {n}") for n in range(40)} == set(templates)
     assert choose("Nothing") == TemplateChoice(dict(reversed(templates.items())), 0)("Nothing")
+
+
+def test_a_model_that_acts_step_by_step(tmp_path):
+    """The same endpoint as a policy: a decision a call, read from the paper's prompt and answered in its keys."""
+
+    def acts(body: dict) -> str:
+        said = text_of(body)
+        asked = re.search(r"<User Request:>\nMake '(.+)' bold", said)
+        answer = {"thought": "t", "control_label": "", "control_name": "", "args": {}, "status": "CONTINUE", "plan": []}
+        if "select_text" not in said.partition("<Previous Actions:>")[2]:
+            return json.dumps({**answer, "function": "select_text", "args": {"text": asked[1]}, "plan": ["bold"]})
+        pressed = {"control_label": "1", "control_name": "Bold", "function": "click_input", "status": "FINISH"}
+        return json.dumps({**answer, **pressed})
+
+    tasks = [toy_document_task(0, text="Ms"), toy_document_task(1, text="was")]
+    with endpoint(acts, usage=USAGE) as (url, requests):
+        counts = collect(tmp_path, url, tasks, expert(url, mode="steps", images=True))
+        assert all(pictures_of(request["body"]) == 1 for request in requests)
+    assert counts.all["success"] == 2 and counts.usage.calls == 4
+    assert counts.usage.cost == pytest.approx(4 * (1000 * 2 + 50 * 10) / 1e6)
+    with endpoint(lambda body: (500, {"error": {"message": "overloaded"}})) as (url, _):
+        more = [*tasks, toy_document_task(2, text="Ms"), toy_document_task(3, text="was")]
+        counts = collect(tmp_path, url, more, expert(url, mode="steps"))
+    assert counts.all["tasks"] == 2  # what the endpoint did not answer is left for the next run

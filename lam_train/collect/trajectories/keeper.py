@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,8 +30,10 @@ class Keeper:
         judge: TrajectoryJudge | None = None,
         evidence: Path | None = None,
         keep_evidence: bool = False,
+        versions: Mapping[str, str] | None = None,
     ) -> None:
         self.collection, self._judge, self._evidence, self._keep_evidence = collection, judge, evidence, keep_evidence
+        self._versions = dict(versions or {})
         self._judged = self._failed = 0
         self._waiting: dict[Future, Trajectory] = {}
 
@@ -44,7 +47,7 @@ class Keeper:
 
     def keep(self, trajectory: Trajectory, progress: EpisodeProgress) -> None:
         """Keeps an episode, at once or when it is judged."""
-        trajectory = _named(trajectory)
+        trajectory = self._named(trajectory)
         if trajectory.steps and trajectory.steps[-1].problem.startswith("no answer"):
             log.warning("%s is not kept, the next run tries it again: %s", trajectory.task.task_id, trajectory.reason)
             return
@@ -86,10 +89,13 @@ class Keeper:
             shutil.rmtree(evidence_folder(self._evidence, trajectory.task.task_id), ignore_errors=True)
         progress.advance(trajectory.outcome == "success")
 
-
-def _named(trajectory: Trajectory) -> Trajectory:
-    """With an id that is the same in a resumed run, and the policy's own word for why it gave no action."""
-    problem = trajectory.steps[-1].problem if trajectory.steps and trajectory.outcome == "fail" else ""
-    cause = next((failure for failure in FAILURES if problem.startswith(failure)), trajectory.reason)
-    trajectory_id = f"{trajectory.task.task_id}.{trajectory.policy}"
-    return trajectory.model_copy(update={"trajectory_id": trajectory_id, "reason": cause})
+    def _named(self, trajectory: Trajectory) -> Trajectory:
+        """With an id that is the same in a resumed run, and the policy's own word for why it gave no action."""
+        problem = trajectory.steps[-1].problem if trajectory.steps and trajectory.outcome == "fail" else ""
+        cause = next((failure for failure in FAILURES if problem.startswith(failure)), trajectory.reason)
+        update = {
+            "trajectory_id": f"{trajectory.task.task_id}.{trajectory.policy}",
+            "reason": cause,
+            "versions": {**trajectory.versions, **self._versions},
+        }
+        return trajectory.model_copy(update=update)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from lam_train.agent.endpoint_policy import EndpointPolicy
 from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.policy import Policy
 from lam_train.agent.rollouts import rollouts
@@ -29,10 +30,12 @@ from lam_train.collect.trajectories.progress import EpisodeProgress
 from lam_train.collect.trajectories.results import write_results
 from lam_train.collect.trajectories.task_source import select
 from lam_train.collect.trajectories.ufo_files import import_ufo, write_ufo_folders
+from lam_train.collect.trajectories.usage_log import UsageLog
 from lam_train.endpoint import Endpoint
 from lam_train.language.step_format import StepFormat
 from lam_train.records import Split, Task
 from lam_train.settings import Settings
+from lam_train.train.run_directory import versions
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +108,7 @@ def collect_trajectories(
             environments = _opened(open_environments, settings, judge, collection.folder, stack)
             keep = settings.keep_evidence or settings.ufo_folders
             evidence = collection.folder / "evidence" if judge or keep else None
-            keeper = stack.enter_context(Keeper(collection, judge, evidence, keep))
+            keeper = stack.enter_context(Keeper(collection, judge, evidence, keep, _versions()))
             if hasattr(who, "plan"):
                 _plan_and_execute(collection, tasks, references or {}, who, environments, settings, episode, keeper)
             else:
@@ -134,6 +137,14 @@ def finish(collection: Collection, settings: CollectTrajectoriesSettings, others
         files = write_ufo_folders(collection, collection.folder / "ufo")
         log.info("UFO's folders: %s", ", ".join(f"{place} {n}" for place, n in sorted(files.items())))
     return counts
+
+
+def _versions() -> dict[str, str]:
+    """What acted: the library's version and, in a checkout, its commit."""
+    found = versions()
+    commit = found["git_commit"]
+    changed = "+changes" if found["git_changes"] else ""
+    return {"lam_train": found["lam_train"], **({"commit": f"{commit[:12]}{changed}"} if commit else {})}
 
 
 def _judge(settings: CollectTrajectoriesSettings, stack: ExitStack) -> TrajectoryJudge | None:
@@ -186,7 +197,14 @@ def _act(
     """Lets a policy that decides step by step do each task that has no episode yet."""
     done = collection.done()
     left = [task for task in tasks if task.task_id not in done]
-    with EpisodeProgress("collecting", "episode", len(left)) as progress:
-        for trajectory in rollouts(left, policy, environments, episode, seed=settings.seed):
-            keeper.keep(trajectory, progress)
-        keeper.finish(progress)
+    usage = UsageLog(collection.folder, policy.endpoint) if isinstance(policy, EndpointPolicy) else None
+    try:
+        with EpisodeProgress("collecting", "episode", len(left)) as progress:
+            for trajectory in rollouts(left, policy, environments, episode, seed=settings.seed):
+                keeper.keep(trajectory, progress)
+                if usage:
+                    usage.note()
+            keeper.finish(progress)
+    finally:
+        if usage:
+            usage.note(now=True)

@@ -7,6 +7,7 @@ from lam_train.collect.trajectories.agreement import JudgeAgreement
 from lam_train.collect.trajectories.card import Examples, card_text
 from lam_train.collect.trajectories.collection import Collection
 from lam_train.collect.trajectories.counts import CollectionCounts
+from lam_train.collect.trajectories.usage_log import logged_usage
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ def write_results(collection: Collection, examples: int, seed: int, settings: di
         counts.add_plan(plan)
     for judgement in collection.judgements:
         counts.add_judgement(judgement)
+    counts.usage = counts.usage + logged_usage(collection.folder)
     counts.check()
     card = card_text(counts, shown, settings, agreement.section())
     (collection.folder / "README.md").write_text(card, encoding="utf-8")
