@@ -12,7 +12,8 @@ from lam_train.apps.application import ApplicationError
 from lam_train.errors import UserError
 
 START_TIMEOUT_S = 20
-WHILE_HELD = '"$@" & child=$!; cat; kill -9 $child; wait $child'  # of a shell: the program ends when standard input does
+# Of a shell: the program ends when the shell's standard input does.
+WHILE_HELD = '"$@" & child=$!; cat; kill -9 $child; wait $child'
 
 
 class VirtualScreen:
@@ -28,7 +29,9 @@ class VirtualScreen:
         reader, writer = os.pipe()
         try:
             size = f"{width}x{height}x24"
-            self._start("Xvfb", "-displayfd", str(writer), "-screen", "0", size, "-nolisten", "tcp", keep=(writer,))
+            # -noreset: else it starts anew when its last window closes, and cuts off who comes just then
+            options = ("-screen", "0", size, "-nolisten", "tcp", "-noreset")
+            self._start("Xvfb", "-displayfd", str(writer), *options, keep=(writer,))
             os.close(writer)
             ready, _, _ = select.select([reader], [], [], START_TIMEOUT_S)
             number = os.read(reader, 16).decode().strip() if ready else ""

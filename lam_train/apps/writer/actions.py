@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lam_train.apps.writer.controls import Screen
-from lam_train.apps.writer.keyboard import ALT, CTRL, strokes
+from lam_train.apps.writer.keyboard import ALT, CTRL, SHIFT, strokes
 from lam_train.apps.writer.mistakes import Mistake
 from lam_train.records import Action, Control
 
@@ -168,6 +168,9 @@ def keyboard_input(screen: Screen, control: Control | None, keys: str) -> Act:
     keystrokes = strokes(keys)
     if not keystrokes:
         raise Mistake("keyboard_input: keys is empty")
+    for name, _, modifiers in keystrokes:
+        if (name, modifiers) in NO_KEYS:
+            raise Mistake(f"keyboard_input: {NO_KEYS[name, modifiers]}")
     first = []
     if control is not None and control.control_type == "Document" and not control.selected:
         first = [request("cursor_to", handle=screen.node(control.label)["handle"])]
@@ -213,6 +216,16 @@ def literal(text: str) -> str:
 
 REQUIRED = object()
 KINDS = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of labels"}
+FILES = "files cannot be opened, saved, printed or closed here; FINISH ends the task and saves the document"
+NO_KEYS = {
+    **{(key, CTRL): FILES for key in ("S", "O", "N", "P", "Q", "W", "F4")},
+    **{("S", CTRL | SHIFT): FILES, ("F4", ALT): FILES, ("P", CTRL | SHIFT): FILES, ("N", CTRL | SHIFT): FILES},
+    ("F", CTRL): "the find bar is not available; ^h opens Find and Replace",
+    **{("F1", 0): "help is not available", ("F1", SHIFT): "help is not available"},
+    **{(key, 0): "this side window is not available" for key in ("F2", "F4", "F5", "F11")},
+    ("F11", ALT): "macros are not available",
+    ("F12", ALT): "the options are not available",
+}
 RESULTS_ONLY = {"annotation", "summary", "texts"}
 NEEDS_CONTROL = {"click_input", "set_edit_text"}
 FUNCTIONS: dict[str, tuple[Callable[..., Act], dict[str, tuple[type, Any]]]] = {

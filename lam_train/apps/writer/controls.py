@@ -21,6 +21,7 @@ TYPES = {
 }
 CHECKABLE = {"TOGGLE_BUTTON", "CHECK_BOX", "RADIO_BUTTON", "CHECK_MENU_ITEM", "RADIO_MENU_ITEM"}
 SELECTABLE = {"PAGE_TAB", "LIST_ITEM", "TREE_ITEM", "TABLE_CELL", "DOCUMENT"}
+UNLISTED = {"Help", "Find"}  # no help is installed; the find bar is no dialog: Find and Replace does the same
 REFUSED_COMMANDS = {f".uno:{command}" for command in REFUSED}
 
 
@@ -39,7 +40,7 @@ class Screen:
 
 def screen_of(seen: dict[str, Any], result: str = "") -> Screen:
     """The observation of what `Desk.observe` returned. Labels are "1", "2", … in the order of the list."""
-    nodes = [node for node in seen["nodes"] if node["role"] in TYPES and node.get("command") not in REFUSED_COMMANDS]
+    nodes = [node for node in seen["nodes"] if is_listed(node, seen["kind"])]
     repeated = repeated_names(nodes)
     labelled = {str(number): node for number, node in enumerate(nodes, start=1)}
     observation = Observation(
@@ -51,6 +52,18 @@ def screen_of(seen: dict[str, Any], result: str = "") -> Screen:
     return Screen(seen["kind"], observation, labelled, seen.get("selection", ""))
 
 
+def is_listed(node: dict[str, Any], kind: str) -> bool:
+    if node["role"] not in TYPES or node.get("command") in REFUSED_COMMANDS:
+        return False
+    if node["role"] == "ICON" and not node["name"]:
+        return False
+    return (
+        kind == "document"
+        or node["role"] not in ("PUSH_BUTTON", "MENU_ITEM")
+        or node["name"].rstrip(".…") not in UNLISTED
+    )
+
+
 def repeated_names(nodes: list[dict[str, Any]]) -> set[str]:
     """Names that two toolbar buttons share; those go by their longer name."""
     names = [node["name"] for node in nodes if "command" in node]
@@ -59,7 +72,8 @@ def repeated_names(nodes: list[dict[str, Any]]) -> set[str]:
 
 def window_name(seen: dict[str, Any]) -> str:
     """The title; of a message box, with its text, which has no control of its own."""
-    if seen["kind"] != "dialog" or any(TYPES.get(node["role"], "Button") != "Button" for node in seen["nodes"]):
+    listed = [node for node in seen["nodes"] if is_listed(node, seen["kind"])]
+    if seen["kind"] != "dialog" or any(TYPES[node["role"]] != "Button" for node in listed):
         return seen["title"]
     return ": ".join([seen["title"], " ".join(seen["messages"])]) if seen["messages"] else seen["title"]
 

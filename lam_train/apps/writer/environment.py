@@ -23,6 +23,17 @@ from lam_train.records import Action, Observation, Task, Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_DIALOGS = 8
+REFUSED_DIALOGS = {
+    *("Open", "Save As", "Save", "Export", "Insert", "Insert Image", "Select Path", "Link", "Import", "Insert file"),
+    *(
+        "LibreOffice Help Not Installed",
+        "Print",
+        "Export as PDF",
+        "Templates",
+        "Extension Manager",
+        "Password Required",
+    ),
+}
 Check = Callable[[Task, Path, Path], Verdict]
 
 
@@ -190,6 +201,9 @@ class WriterEnvironment(gymnasium.Env):
         *values, seen = self._request(*act.requests, request("observe", whole=True))
         refused = bool(act.refused) and values[-1] is False
         result = act.refused if refused else act.result
+        if seen["kind"] == "dialog" and seen["title"] in REFUSED_DIALOGS:
+            result, refused = f"not available: {seen['title']}", True
+            seen = self._request(request("press", 2, keystrokes=[["ESCAPE", "", 0]]), request("observe", whole=True))[1]
         self.screen = screen_of(seen, result)
         return result, refused
 

@@ -24,6 +24,9 @@ REFUSED = (
     "StopRecording", "OpenXMLFilterSettings", "OptionsTreeDialog", "ConfigureDialog", "ToolbarMode", "ToolbarModeUI",
     "SafeMode", "FullScreen", "AutoCorrectDlg", "ViewDataSourceBrowser", "ExchangeDatabase", "DatabaseDialog",
     "AddressBookSource",
+    # windows that stay open from one document to the next
+    "Navigator", "DesignerDialog", "Sidebar", "SidebarMenu", "SidebarDeck.StyleListDeck", "SidebarDeck.PropertyDeck",
+    "SidebarDeck.NavigatorDeck", "SidebarDeck.GalleryDeck", "InsertFormula", "EditFormula", "BibliographyComponent",
     # the outside world
     "HelpIndex", "HelpOnHelp", "ExtendedHelp", "HelpSupport", "QuickStart", "HelperDialog", "OnlineUpdate",
     "CheckForUpdates", "SendFeedback", "ShowLicense", "About", "TipOfTheDay", "Documentation", "QuestionAnswers",

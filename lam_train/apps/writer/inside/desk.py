@@ -110,11 +110,13 @@ class Desk:
     def focused(self):
         """("menu" | "dialog" | "document", its top window, its accessible object)."""
         for window, accessible in self.tops():
-            if accessible is None:
+            if accessible is None:  # a menu has none
+                self.menu = tree.open_menus(self.window.getAccessibleContext())
                 if self.menu:
                     return "menu", window, self.menu[-1]
             elif tree.stands_before(accessible):
                 return "dialog", window, accessible
+        self.menu = []
         return "document", self.window, None
 
     def observe(self, fresh=False):
@@ -124,7 +126,6 @@ class Desk:
         if kind == "menu":
             title = " > ".join(menu.getAccessibleName() for menu in self.menu)
             return {"kind": kind, "title": title, "nodes": tree.menu_items(self, accessible)}
-        self.menu = []
         if kind == "dialog":
             nodes, messages = tree.dialog(self, accessible)
             title = accessible.getAccessibleName()
@@ -151,12 +152,10 @@ class Desk:
 
     def open_menu(self, handle):
         """Opens a menu of the menu bar, or one inside an open menu."""
-        menu = self.handles[handle]
-        menu.doAccessibleAction(0)
-        self.menu.append(menu)
+        self.handles[handle].doAccessibleAction(0)
 
     def close_menus(self):
-        for _ in range(len(self.menu)):
+        for _ in self.menu:
             keys.press(self.toolkit, self.window, [["ESCAPE", "", 0]])
         self.menu = []
 

@@ -16,8 +16,17 @@ def of_file(path):
     return digest.hexdigest()
 
 
+CONTEXTUAL = ("table", "num", "frame", "graphic", "draw", "bezier", "media", "ole", "fontwork", "extrusion", "form")
+
+
 def of_view(controller):
-    """The view's settings and what the document remembers of editing, in a form that can be compared."""
+    """The view's settings, and which bars show but for those that come and go with the cursor; can be compared."""
     settings = controller.ViewSettings
     names = sorted(info.Name for info in settings.PropertySetInfo.Properties)
-    return [(name, str(settings.getPropertyValue(name))) for name in names]
+    view = [[name, str(settings.getPropertyValue(name))] for name in names]
+    layout = controller.Frame.LayoutManager
+    for bar in layout.getElements():
+        name = bar.ResourceURL.rpartition("/")[2]
+        if not name.startswith(CONTEXTUAL) and layout.isElementVisible(bar.ResourceURL):
+            view.append([name, "True"])
+    return sorted(view)

@@ -79,6 +79,21 @@ def first_of(accessible, role):
     return None
 
 
+def open_menus(window):
+    """The open menus of a window's menu bar, outermost first."""
+    found = []
+    level = first_of(window, "MENU_BAR")
+    while level is not None:
+        level = next((menu for _, menu in children(level) if role_of(menu) == "MENU" and is_open(menu)), None)
+        if level is not None:
+            found.append(level)
+    return found
+
+
+def is_open(menu):
+    return any(STATE.SHOWING in states_of(item) for _, item in children(menu))
+
+
 def menu_items(desk, menu):
     nodes = []
     for _, item in children(menu):
