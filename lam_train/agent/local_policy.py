@@ -72,7 +72,7 @@ class LocalPolicy:
         if settings.constrained:
             from lam_train.agent.constrained import AnswerGrammars
 
-            self._grammars = AnswerGrammars(language.tokenizer, self.end_ids, format, settings.max_new_tokens)
+            self._grammars = AnswerGrammars(language.tokenizer, self.end_ids, format)
 
     @classmethod
     def load(
