@@ -1,5 +1,8 @@
-"""From the text of a request to the subtasks that it asks for. It knows idioms, not the tasks; what it cannot read
-it refuses to guess at.
+"""From the text of a request to the subtasks that it asks for.
+
+The grammar knows sentences: commands ("make X bold"), wishes ("I want X in bold"), what should be ("X should be
+bold"), one of them or two together. Notes without a verb ("Bold for X"), questions, stories and three things at once
+are outside of it; what it cannot read whole it does not guess at.
 """
 
 from dataclasses import replace
@@ -11,6 +14,7 @@ from lam_train.apps.writer.expert.grammar_targets import Target, instead_of_same
 from lam_train.apps.writer.expert.grammar_text import bare, splits, take_quotations_out
 
 PATTERNS = grammar_formatting.PATTERNS + grammar_page.PATTERNS + grammar_tables.PATTERNS + grammar_commands.PATTERNS
+MOST_SUBTASKS = 2
 ELLIPSES = ("{}", "make it {}", "set it in {}", "apply {} to it", "{} it", "set its {}", "give it {}")
 """What a clause without its verb or its target may be short for: "… and italic", "… and 14 points", "… and centre"."""
 
@@ -19,22 +23,24 @@ ELLIPSES = ("{}", "make it {}", "set it in {}", "apply {} to it", "{} it", "set 
 def read_request(request: str) -> tuple[Subtask, ...] | None:
     """The subtasks in their order, or None where a part of the request is not understood."""
     text, quotations = take_quotations_out(request)
-    return _read(text, quotations, None)
+    return _read(text, quotations, None, MOST_SUBTASKS)
 
 
-def _read(text: str, quotations: list[str], earlier: Target | None) -> tuple[Subtask, ...] | None:
+def _read(text: str, quotations: list[str], earlier: Target | None, most: int) -> tuple[Subtask, ...] | None:
     """The text as one clause, else as a clause and what follows it. `earlier`: what "it" stands for."""
     clause = bare(text)
     subtask = _clause(clause, quotations, earlier)
     if subtask is not None:
-        return (subtask,)
-    for left, right in splits(clause):
+        return (subtask,) if most else None
+    for left, right in splits(clause) if most else ():
         first = _clause(bare(left), quotations, earlier)
         if first is not None:
             about = first.target or (first.place.target if first.place else None) or earlier
-            rest = _read(right, quotations, about)
+            if first.operation == "select":
+                return _read(right, quotations, about, most)
+            rest = _read(right, quotations, about, most - 1)
             if rest is not None:
-                return (first, *rest) if first.operation != "select" else rest
+                return (first, *rest)
     return None
 
 

@@ -2,10 +2,11 @@
 
 from lam_train.apps.writer.expert.grammar_frames import Property, frames
 from lam_train.apps.writer.expert.grammar_pattern import Pattern, pattern
-from lam_train.apps.writer.expert.grammar_words import DELETE, WANT
+from lam_train.apps.writer.expert.grammar_words import DELETE, GIVE, MUST, WANT
 
 AN = r"(?:an? )?"
 INDENT = r"indent(?:ation|ed)?"
+MARKS = r"(?:bullet(?: point)?s?|number|numbering|list formatting)"
 LIST_WORDS = r"(?: (?:list|points?|items?|paragraphs?)){0,2}"
 
 
@@ -20,7 +21,6 @@ def switch(operation: str, is_: str, verb: str, noun: str) -> tuple[Property, Pr
             rf"(?:turn|switch) off (?:the )?{nouns} (?:from|of|on|in|for) <target>",
             rf"<target> (?:should|must) (?:not|no longer) be (?:in )?{is_}",
             rf"(?:make|set) <target> (?:not|no longer) {is_}",
-            rf"no {nouns} for <target>",
         ),
     )
     return on, off
@@ -53,6 +53,7 @@ CHARACTER = (
         "(?:strike ?-?(?:through|out)|cross out|strike)",
         "(?:an? )?strike ?-?through",
     ),
+    Property("underline", do=("(?:draw|put) a line (?:under|beneath|below|underneath) <target>",)),
     Property("strikethrough", do=("(?:strike|cross) <target> (?:through|out)", "(?:draw|put) a line through <target>")),
     *switch("superscript", "(?:an? )?superscript(?:ed)?", "superscript", "superscript"),
     *switch("subscript", "(?:an? )?subscript(?:ed)?", "subscript", "subscript"),
@@ -95,6 +96,7 @@ CHARACTER = (
         Property(
             "change_case",
             is_=rf"(?:all )?{words}(?: letters| characters| text)?",
+            has=words,
             do=(
                 rf"{verb} <target>",
                 rf"(?:change|convert|set|switch|put) (?:the )?(?:letter )?case of <target> to {words}",
@@ -141,7 +143,11 @@ PARAGRAPH = (
             "line_spacing",
             is_=rf"{words}[ -]?(?:spaced|spacing)",
             has=rf"{AN}{words}[ -](?:line )?spacing|{AN}(?:line )?spacing of {words}(?: lines)?",
-            do=(rf"{words}[ -]space <target>",),
+            do=(
+                rf"{words}[ -]space <target>",
+                rf"space (?:out )?the lines of <target> at {words}",
+                rf"{GIVE} {words} (?:line )?spac(?:e|ing) between the lines of <target>",
+            ),
             name=r"(?:line[ -])?spacing",
             value=rf"{words}(?: lines?| spacing)?",
             fixed=(("spacing", spacing),),
@@ -158,7 +164,7 @@ PARAGRAPH = (
             f"space_{side}",
             has=rf"{AN}(?:spac(?:e|ing)|gap) of <length> {words}|<length>(?: of)?(?: spac(?:e|ing))? {words}",
             do=(
-                rf"(?:leave|add|put|insert|have|set|keep) {AN}(?:gap of |space of )?<length>(?: of)?"
+                rf"(?:leave|add|put|insert|have|set|keep|{WANT}) {AN}(?:(?:gap|space) of )?<length>(?: of)?"
                 rf"(?: (?:white )?(?:space|spacing|room|gap))? {words} <target>",
                 rf"(?:set|change|adjust|make) (?:the )?(?:paragraph )?(?:space|spacing|gap) {words} <target> "
                 "(?:to|be) <length>",
@@ -172,7 +178,8 @@ PARAGRAPH = (
         "first_line_indent",
         has=rf"{AN}first[ -]line {INDENT} (?:of )?<length>|{AN}<length> first[ -]line {INDENT}",
         do=(
-            r"indent (?:only )?the first line (?:of|in) <target> by <length>",
+            r"indent (?:(?:only|just) )?the first line (?:of|in) <target> (?:by )?<length>",
+            rf"the first line of <target> {MUST} be indented (?:by )?<length>",
             r"indent the first line by <length> (?:for|in|on) <target>",
         ),
         name=rf"first[ -]line {INDENT}|{INDENT} of the first line",
@@ -188,6 +195,7 @@ PARAGRAPH = (
                 rf"indent <target> (?:by )?<length>{on_side}",
                 rf"indent <target>{on_side} by <length>",
                 rf"(?:move|shift|push) <target> (?:in )?<length> (?:in )?from the {side}(?: margin)?",
+                rf"indent the {side} side of <target> by <length>",
                 rf"(?:move|shift|push) <target> in from the {side}(?: margin)? by <length>",
             ),
             name=rf"(?:{side}[ -](?:hand )?{INDENT}|{INDENT} {text} (?:the )?text|{side} paragraph indent)",
@@ -202,19 +210,23 @@ PARAGRAPH = (
         "bullets",
         is_=rf"(?:(?:un-?numbered|unordered|bullet(?:ed)?){LIST_WORDS}|bullets)",
         has=rf"{AN}bullets?{LIST_WORDS}(?: formatting| style)?",
-        do=("bullet <target>", "(?:start|begin) <target> with a bullet(?: point)?"),
+        do=(
+            "bullet <target>",
+            "(?:start|begin) <target> with a bullet(?: point)?",
+            rf"{GIVE} a bullet (?:point )?(?:in front of|before) <target>",
+        ),
     ),
     Property(
         "numbering",
         is_=rf"(?:numbered|ordered|numbering){LIST_WORDS}",
         has=rf"(?:(?:automatic |list )?numbering|numbers|{AN}number(?:ed list)?)",
-        do=("number <target>",),
+        do=("number <target>", rf"{GIVE} a number (?:in front of|before) <target>"),
     ),
     Property(
         "no_list",
         do=(
-            rf"(?:{DELETE}|undo|turn off) (?:the |its |all )?(?:bullet(?: point)?s?|number|numbering|list formatting) "
-            "(?:from|of|on|in|before|in front of) <target>",
+            rf"(?:{DELETE}|undo|turn off) (?:(?:the|its|all) )?{MARKS} (?:from|of|on|in|for|before|in front of) "
+            "<target>",
             "<target> should (?:have no|not have an?|lose its) (?:bullet|number)",
             rf"(?:make|{WANT}) <target> (?:an? )?(?:(?:normal|ordinary|plain) (?:paragraph|text) )?without an? "
             "(?:bullet|number)",

@@ -18,7 +18,8 @@ class Property:
     fixed: tuple[tuple[str, str], ...] = ()
 
 
-LINK = r"(?:(?:to (?:be|appear|look|become|have)|as|appear|look|be|stand|so that it is) )?"
+AN = r"(?:(?:an?|the) )?"
+LINK = r"(?:(?:to (?:be|appear|look|become|have)|as|appear|look|be|stand|so that (?:it|they) (?:is|are)) )?"
 BE = r"(?:be|appear|become|stand|look|go|stand out)"
 IN = r"(?:(?:in|into|to|with|using|as|a|an|the|be|set|shown|formatted|written|printed|displayed|made) )*"
 TO = r"(?:to be|to|at|as|be|with|by)"
@@ -37,11 +38,10 @@ def frames(shape: Property) -> list[str]:
     if shape.has:
         has = f"(?:{shape.has})"
         found += [
-            rf"{GIVE} {has} (?:to|on|for|over|in|with) <target>",
+            rf"(?:{GIVE}|{WANT}) {AN}{has} (?:to|on|for|over|in|with|of) <target>",
             rf"(?:give|{WANT}) <target> (?:(?:with|in|the|a|an) )*{has}",
             rf"<target> {MUST} (?:have|get|be (?:given|set in|set with)|use) (?:(?:the|an?) )?{has}",
             rf"format <target> (?:with|using|as) {has}",
-            rf"{has} for <target>",
         ]
     if shape.name:
         name, value = f"(?:{shape.name})", f"(?:{shape.value})"

@@ -23,7 +23,7 @@ def _orientation(word: str) -> tuple[str, ...]:
         rf"(?:in|to|into|be|from \w+ to) {word}{FORM}",
         rf"(?:use|choose|apply|set|go to|switch to|change to) (?:an? )?{word}(?: page)?{FORM}{ON_PAGE}",
         rf"{PAGE} {MUST} be (?:in |printed in |set in )?{word}{FORM}",
-        rf"(?:lay out|print|format) {PAGE} in {word}{FORM}",
+        rf"(?:lay out|print|format|(?:i|we) want) {PAGE} (?:in|to be) {word}{FORM}",
     )
 
 
@@ -35,7 +35,8 @@ def _margin(word: str) -> tuple[str, ...]:
         rf"(?:give|provide) {PAGE} (?:with )?(?:an? )?{word} margins? of <length>",
         rf"{USE} (?:an? )?{word} margins? of <length>{ON_PAGE}",
         rf"{USE} (?:an? )?<length> {word} margins?{ON_PAGE}",
-        rf"(?:the )?{word} (?:page )?margins? {MUST} be <length>(?: wide)?",
+        rf"(?:for {PAGE},? )?(?:the )?{word} (?:page )?margins?{ON_PAGE} {MUST} be <length>(?: wide)?",
+        rf"(?:i|we) want (?:the )?{word} (?:page )?margins?{ON_PAGE} to be <length>(?: wide)?",
     )
 
 
@@ -52,6 +53,7 @@ COLUMNS = (
     rf"{USE} (?:an? )?<number>[ -](?:text |newspaper )?columns?(?: layout| page| text)?{ON_PAGE}",
     rf"{PAGE} {MUST} (?:have|be (?:in|set in|laid out in|split into)|use) <number> columns?",
     rf"(?:make|turn|set) {PAGE} (?:(?:to|into) )?(?:a )?<number>[ -]columns?(?: layout)?",
+    r"(?:i|we) want (?:a layout (?:of|with|in) )?<number> columns",
 )
 
 
@@ -59,6 +61,7 @@ def _area(where: str) -> tuple[str, ...]:
     """Header or footer."""
     return (
         rf"{INSERT} {A}(?:page )?{where}{SAYING} ?<text>{ON_PAGE}",
+        rf"{INSERT} <text> at the (?:top|bottom|foot|head) of (?:every|each|the) page in (?:the|a) {where}",
         rf"{INSERT} {A}(?:page )?{where}{ON_PAGE}{SAYING} ?<text>",
         rf"{INSERT} (?:the )?(?:(?:text|words?|phrase|line) )?<text> (?:in|into|to|as|on|inside|at) "
         rf"(?:(?:the|an?) )?(?:page )?{where}{ON_PAGE}",
@@ -72,8 +75,10 @@ def _area(where: str) -> tuple[str, ...]:
 
 
 IN_FOOTER = maybe(rf"(?:in|to|at|on|into) (?:the|a) (?:page )?(?:footer|bottom){ON_PAGE}")
+NUMBERS = r"(?:page numbers?|numbers? of (?:each|every|the) page)"
 PAGE_NUMBERS = (
-    rf"{INSERT} (?:the |a |automatic )?page numbers?{ON_PAGE}{IN_FOOTER}",
+    rf"{INSERT} (?:the |a |automatic )?{NUMBERS}{ON_PAGE}{IN_FOOTER}",
+    rf"(?:the )?footer{ON_PAGE} {MUST} (?:show|have|contain) (?:the |a )?{NUMBERS}",
     rf"number (?:the|all|all the|every) pages?{IN_FOOTER}",
     rf"(?:in|to|at) the (?:footer|bottom){ON_PAGE},? (?:insert|add|put|show) (?:the |a )?page numbers?",
     rf"(?:show|display|print) (?:the )?page numbers?{IN_FOOTER}",
@@ -83,11 +88,21 @@ TRACKING = r"(?:(?:track|tracking|recording)(?: of)?(?: the)?(?: my| all)? chang
 TRACKING_ON = (
     rf"(?:turn on|switch on|enable|activate|start|begin) (?:the )?{TRACKING}(?: feature| mode)?",
     rf"(?:turn|switch) {TRACKING} on",
+    rf"{TRACKING} should be on",
+    r"(?:i|we) want (?:(?:the|all|my) )?changes (?:to be )?(?:tracked|recorded)",
     r"(?:track|record) (?:(?:all|any|my|the|every) )*(?:changes?|edits?)(?: from (?:now|here) on)?",
 )
 TRACKING_OFF = (
     rf"(?:turn off|switch off|disable|deactivate|stop) (?:the )?{TRACKING}(?: feature| mode)?",
     rf"(?:turn|switch) {TRACKING} off",
+)
+
+PAPER = r"(?:the )?(?:page|paper)(?: size| format)?"
+PAPER_SIZES = (
+    rf"{SET} {PAPER}{ON_PAGE} to <paper>",
+    r"(?:use|choose|take) <paper>(?:[ -]sized?)? (?:paper|pages?)",
+    rf"{PAPER} {MUST} be <paper>",
+    rf"(?:(?:i|we) want|print|put|make|format) {PAGE} (?:(?:on|in|for) )?<paper>(?: paper| format| size)?",
 )
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -100,6 +115,7 @@ PATTERNS: tuple[Pattern, ...] = (
     *(pattern("margin", words, side="all") for words in MARGINS_ALL_ROUND),
     *(pattern("columns", words) for words in COLUMNS),
     *(pattern(where, words) for where in ("header", "footer") for words in _area(where)),
+    *(pattern("paper_size", words) for words in PAPER_SIZES),
     *(pattern("page_number", words) for words in PAGE_NUMBERS),
     *(pattern("track_changes", words, on="yes") for words in TRACKING_ON),
     *(pattern("track_changes", words, on="no") for words in TRACKING_OFF),

@@ -34,7 +34,7 @@ SLOTS: dict[str, tuple[str, Callable[[str, list[str]], Any]]] = {
     "text": (QUOTE, put_quotations_back),
     "new": (QUOTE, put_quotations_back),
     "address": (rf"(?:{QUOTE}|https?://\S+|www\.\S+|mailto:\S+)", put_quotations_back),
-    "font": (values.FONT, put_quotations_back),
+    "font": (values.FONT, values.font_name),
     "style": (values.STYLE, values.style_name),
     "colour": (values.COLOUR, _plain(values.colour)),
     "size": (values.SIZE, _plain(values.size)),
@@ -43,6 +43,8 @@ SLOTS: dict[str, tuple[str, Callable[[str, list[str]], Any]]] = {
     "rows": (values.NUMBER, _plain(values.number)),
     "columns": (values.NUMBER, _plain(values.number)),
     "ordinal": (values.ORDINAL, _plain(values.ordinal)),
+    "name": (rf"(?:{QUOTE}|[A-Za-z]\w*)", put_quotations_back),
+    "paper": (values.PAPER, _plain(values.paper)),
     "cell": (values.CELL, _plain(str.upper)),
 }
 
@@ -63,8 +65,11 @@ class Pattern:
         found: dict[str, Any] = {}
         for group, text in match.groupdict().items():
             slot = group.partition("__")[0]
-            if text is not None:
-                found[slot] = SLOTS[slot][1](text, quotations)
+            if text is None:
+                continue
+            found[slot] = SLOTS[slot][1](text, quotations)
+            if found[slot] is None:
+                return None
         target = found.pop("target", None) or found.pop("table", None)
         return Subtask(self.operation, target, found.pop("place", None), {**found, **self.fixed})
 

@@ -1,7 +1,8 @@
 """What a request asks of tables: new ones, rows and columns, cells, order."""
 
 from lam_train.apps.writer.expert.grammar_pattern import Pattern, pattern
-from lam_train.apps.writer.expert.grammar_words import DELETE, INSERT, MUST, THE, A, maybe
+from lam_train.apps.writer.expert.grammar_text import QUOTE
+from lam_train.apps.writer.expert.grammar_words import ANY_MORE, DELETE, GONE, INSERT, MUST, NOT_NEEDED, THE, A, maybe
 
 SIZES = (
     r"(?:<rows>[ -]?(?:x|by|×)[ -]?<columns> table|table (?:of|with|that has|having) <rows> rows? "
@@ -9,18 +10,21 @@ SIZES = (
     r"(?:table (?:of|with|that has|having) <columns> columns? (?:and|by|x|,) ?<rows> rows?|"
     r"<columns>[ -]columns?,? (?:and |by )?<rows>[ -]rows? table)",
     r"<rows>[ -]rows?,? (?:and |by )?<columns>[ -]columns? table",
-    r"table,? (?:of )?<rows> rows?,?(?: and| by)? <columns> columns?",
+    r"table(?:,|:)? (?:of )?<rows> rows?,?(?: and| by)? <columns> columns?",
 )
+TABLE = r"(?:<table>|(?:the )?table with (?:the (?:column|header|heading|text|word) )?<text>)"
 IN_TABLE = maybe("(?:of|in|from|to) <table>")
 BEFORE = r"(?:before|above|(?:to the )?left of|on top of)"
 AFTER = r"(?:after|below|under|underneath|(?:to the )?right of)"
 WITH = (
-    r"(?:(?:with|containing|that (?:contains|says|has|starts with)|starting with|of|for|named|headed|titled|called) )?"
+    r"(?:(?:with(?: the header)?|containing|that (?:contains|says|has)|(?:that )?(?:begins|starts|beginning|starting) "
+    r"with|of|for|named|headed|titled|called) )?"
 )
 AT_END = r"(?:to|at|in|on) (?:the )?(?:very )?(?:end|bottom|foot|right)(?: side)? of"
 AT_START = r"(?:to|at|in|on) (?:the )?(?:very )?(?:start|beginning|top|left)(?: side)? of"
+INSTEAD = rf"(?: (?:instead of|in place of) (?:what is there|{QUOTE}))?"
 WRITE = r"(?:write|type|put|enter|insert|fill in|add)"
-CHANGE = r"(?:fill|set|change|update|edit|replace)"
+CHANGE = r"(?:fill|set|change|update|edit|replace|correct)"
 SORT = r"(?:sort|order|arrange|put|reorder|alphabeti[sz]e)"
 BY = r"(?:by|on|using|according to)"
 ORDERS = {
@@ -48,12 +52,16 @@ def _lines(what: str) -> list[Pattern]:
             )
         ]
     found += [
-        pattern(f"delete_{what}", rf"{DELETE} {which}{IN_TABLE}")
+        pattern(f"delete_{what}", words)
         for which in (
             rf"{THE}<ordinal> {what}",
             rf"{THE}{what} (?:number )?<number>",
-            rf"{THE}(?:whole )?{what} {WITH}<text>",
+            rf"{THE}(?:(?:whole|table) )?{what} {WITH}<text>",
             rf"{THE}<text> {what}",
+        )
+        for words in (
+            rf"(?:{DELETE}|{NOT_NEEDED}) {which}{IN_TABLE}{ANY_MORE}",
+            rf"{which}{IN_TABLE} {GONE}",
         )
     ]
     return found
@@ -74,12 +82,20 @@ PATTERNS: tuple[Pattern, ...] = (
     *(
         pattern("insert_table", words)
         for size in SIZES
-        for words in (rf"{INSERT} {A}{size}(?:,? <place>)?", rf"<place>,? {INSERT} {A}{size}", rf"{A}{size},? <place>")
+        for words in (
+            rf"{INSERT} {A}{size}(?:,? <place>)?",
+            rf"<place>,? {INSERT} {A}{size}",
+        )
     ),
-    pattern("delete_table", rf"{DELETE} (?:the )?(?:whole |entire |complete )?<table>"),
+    pattern("delete_table", rf"(?:{DELETE}|{NOT_NEEDED}) (?:the )?(?:(?:whole|entire|complete) )?{TABLE}{ANY_MORE}"),
+    pattern("delete_table", rf"{TABLE} {GONE}"),
     *_lines("row"),
     *_lines("column"),
-    pattern("set_cell", rf"{WRITE} <text> (?:in|into|to) (?:the )?(?:empty )?cell <cell>{IN_TABLE}"),
+    pattern(
+        "set_cell",
+        rf"(?:{WRITE}|{INSERT}) <text> (?:in|into|to) (?:the )?(?:empty )?cell <cell>{IN_TABLE}{INSTEAD}",
+    ),
+    pattern("set_cell", rf"(?:the )?(?:table )?cell <text>{IN_TABLE} {MUST} (?:read|say|contain|be|show|become) <new>"),
     pattern(
         "set_cell",
         rf"{CHANGE} (?:the )?(?:text |contents? |value )?(?:of |in )?(?:the )?cell <cell>{IN_TABLE} "
@@ -89,8 +105,12 @@ PATTERNS: tuple[Pattern, ...] = (
     pattern("set_cell", rf"(?:the )?cell <cell>{IN_TABLE} {MUST} (?:read|say|contain|be|show) <text>"),
     pattern(
         "set_cell",
-        rf"{CHANGE} (?:the )?(?:table )?cell (?:(?:with|that says|containing|reading) )?<text> "
+        rf"{CHANGE} (?:the )?(?:table )?cell (?:(?:with|that says|containing|reading) )?<text>{IN_TABLE} "
         r"(?:to|with|by|so that it reads) <new>",
+    ),
+    pattern(
+        "set_cell",
+        rf"{CHANGE} <text> (?:in|of) <table> (?:to|with|by|so that it reads) <new>",
     ),
     *(found for order, word in ORDERS.items() for found in _orders(order, word)),
 )

@@ -91,10 +91,9 @@ COLOUR = rf"(?:(?:bright|plain|pure) )?(?:{'|'.join(sorted(COLOURS, key=len, rev
 SIZE = rf"(?:size )?{DECIMAL}(?:[ -]?(?:pt|points?))?(?: in size)?"
 FONT = rf"(?:{FONTS}|{QUOTE})"
 LEVEL_NUMBER = r"(?:[1-6]|one|two|three|four|five|six)"
-STYLE = (
-    rf"(?:(?:heading|header)(?: (?:of|at))?[ -]?(?:level )?{LEVEL_NUMBER}|level[ -]{LEVEL_NUMBER} heading|"
-    rf"{STYLES}|{QUOTE})"
-)
+HEADING = rf"(?:(?:heading|header)(?: (?:of|at))?[ -]?(?:level )?{LEVEL_NUMBER}|level[ -]{LEVEL_NUMBER} heading)"
+STYLE = rf"(?:{HEADING}|{STYLES}|{QUOTE})"
+PAPER = r"(?:A[3-6]|B[4-6]|Letter|Legal|Tabloid)"
 CELL = r"[A-Z]\d{1,2}"
 
 
@@ -141,11 +140,22 @@ def length(text: str) -> str:
     return f"{AMOUNTS.get(amount, amount).replace(',', '.')}{'' if unit == UNITS['i'] else ' '}{unit}"
 
 
-def style_name(text: str, quotations: list[str]) -> str:
-    """A paragraph style by its name in Writer."""
+def paper(text: str) -> str:
+    """A size of paper by its name in Writer."""
+    return text.capitalize()
+
+
+def font_name(text: str, quotations: list[str]) -> str | None:
+    """A font's name; None where what is quoted is none."""
     text = put_quotations_back(text, quotations)
-    if re.search(r"\b(?:heading|header)\b", text, re.IGNORECASE):
-        return f"Heading {number(re.findall(LEVEL_NUMBER, text, re.IGNORECASE)[0])}"
-    return STYLE_NAMES.get(
-        text.lower(), next((name for name in STYLES.split("|") if name.lower() == text.lower()), text)
-    )
+    return next((name for name in FONTS.split("|") if name.lower() == text.lower()), None)
+
+
+def style_name(text: str, quotations: list[str]) -> str | None:
+    """A paragraph style by its name in Writer; None where what is quoted is none."""
+    text = put_quotations_back(text, quotations)
+    level = re.findall(rf"\b{LEVEL_NUMBER}\b", text, re.IGNORECASE)
+    if level and re.fullmatch(HEADING, text, re.IGNORECASE):
+        return f"Heading {number(level[0])}"
+    known = {name.lower(): name for name in STYLES.split("|")} | STYLE_NAMES
+    return known.get(text.lower())

@@ -1,13 +1,16 @@
 """Word classes that the patterns share: verbs with their synonyms, articles, what introduces a text."""
 
 INSERT = (
-    r"(?:insert|add|put|place|create|include|make|append|attach|drop in|write|type|have|set up|draw|build|give me|"
-    r"(?:i|we) need|(?:i|we) want|there should be)"
+    r"(?:insert|add|put|place|create|include|make|append|attach|drop in|write|type|have|get|set up|draw|build|give me|"
+    r"show|enter|(?:i|we) (?:need|want)|there should be)"
 )
-ATTACH = r"(?:insert|add|put|place|create|attach|leave|include|write|append|make)"
+ATTACH = r"(?:insert|add|put|place|create|attach|leave|include|write|append|make|set|(?:i|we) (?:need|want))"
 DELETE = (
     r"(?:delete|remove|drop|erase|get rid of|take out|take away|take off|cut|eliminate|strip|clear|discard|throw away)"
 )
+NOT_NEEDED = r"(?:i|we) (?:do not|don't|no longer) (?:need|want)"
+ANY_MORE = r"(?:,? (?:any ?more|any longer|completely|altogether|entirely|from the (?:document|text)))?"
+GONE = r"(?:should|must|can|needs to|has to) (?:be (?:deleted|removed|dropped|cut|taken out|erased)|go|disappear)"
 REPLACE = r"(?:replace|substitute|swap|exchange|change|update|edit|correct|rename|turn)"
 SET = r"(?:set|change|make|turn|switch|put|adjust|use|convert|rotate|flip|give|have)"
 MAKE = (
@@ -21,7 +24,7 @@ CHANGE = (
 GIVE = r"(?:apply|add|use|give|assign|put|set|insert)"
 MUST = r"(?:should|must|needs to|need to|has to|have to|ought to|shall|is to|is supposed to)"
 
-A = r"(?:(?:an?|the|one|some) )?(?:(?:new|short|small|blank|empty|extra|another) )*"
+A = r"(?:(?:an?|the|one|some) )?(?:(?:new|short|small|blank|empty|extra|another|more|further|table) )*"
 THE = r"(?:the )?"
 EVERY = (
     r"(?:(?:all|every|each)(?: the)?(?: (?:single|of the))?"

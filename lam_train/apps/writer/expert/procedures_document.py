@@ -1,9 +1,10 @@
 """Procedures on the page and what stands on it: breaks, layout, header and footer, notes, links, tables."""
 
 from lam_train.apps.writer.expert.grammar_pattern import Subtask
+from lam_train.apps.writer.expert.grammar_targets import Place, Target
 from lam_train.apps.writer.expert.on_screen import Find, address, cells, normal
 from lam_train.apps.writer.expert.procedure import Intent, NoPlan, click, fill, keys, menu, switch, typed
-from lam_train.apps.writer.expert.procedures_text import Procedure, select, to_place, to_the_start
+from lam_train.apps.writer.expert.procedures_text import Procedure, beside, select, to_place, to_the_start
 from lam_train.records import Control, Observation
 
 MARGIN_SIDES = {"left": ["Left"], "right": ["Right"], "top": ["Top"], "bottom": ["Bottom"]}
@@ -26,6 +27,10 @@ def page_layout(*changes: Intent) -> list[Intent]:
 
 def orientation(subtask: Subtask) -> list[Intent]:
     return page_layout(click(subtask.values["orientation"], kind="Button"))
+
+
+def paper_size(subtask: Subtask) -> list[Intent]:
+    return page_layout(fill("Format", subtask.values["paper"], "ComboBox"))
 
 
 def margin(subtask: Subtask) -> list[Intent]:
@@ -63,12 +68,13 @@ def hyperlink(subtask: Subtask) -> list[Intent]:
 def bookmark(subtask: Subtask) -> list[Intent]:
     return [
         *select(subtask.target), *menu("Insert", "Bookmark"),
-        fill("Name", subtask.values["text"], "Edit"), click("Insert", kind="Button"),
+        fill("Name", subtask.values["name"], "Edit"), click("Insert", kind="Button"),
     ]  # fmt: skip
 
 
 def date(subtask: Subtask) -> list[Intent]:
-    return [*to_place(subtask.place), *menu("Insert", "Field", "Date")]
+    place = subtask.place or Place("after", subtask.target or Target("all"))
+    return [*beside(place), *menu("Insert", "Field", "Date")]
 
 
 def horizontal_line(subtask: Subtask) -> list[Intent]:
@@ -141,6 +147,7 @@ def sort(subtask: Subtask) -> list[Intent]:
 PROCEDURES: dict[str, Procedure] = {
     "page_break": page_break,
     "orientation": orientation,
+    "paper_size": paper_size,
     "margin": margin,
     "columns": columns,
     "header": area("Header"),

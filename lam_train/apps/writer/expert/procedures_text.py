@@ -161,14 +161,22 @@ def delete_text(subtask: Subtask) -> list[Intent]:
     return [whole, keys("{DELETE 2}", "press Delete twice")]
 
 
+def beside(place: Place) -> list[Intent]:
+    """Brings the cursor to just before or after a phrase; before or after a paragraph otherwise."""
+    if place.target.kind != "phrase":
+        return to_place(place)
+    key = "{LEFT}" if place.side == "before" else "{RIGHT}"
+    return [*select(place.target), keys(key, "leave the selection")]
+
+
 def insert_text(subtask: Subtask) -> list[Intent]:
     """Text into a paragraph: at its start, at its end, or beside a phrase in it."""
     place, text = subtask.place, subtask.values["text"]
     if place is None:
         raise NoPlan("where the text goes is not said")
     if place.target.kind == "phrase":
-        key, typed_text = ("{RIGHT}", f" {typed(text)}") if place.side != "before" else ("{LEFT}", f"{typed(text)} ")
-        return [*select(place.target), keys(key, "leave the selection"), keys(typed_text, "type the text")]
+        spaced = f"{typed(text)} " if place.side == "before" else f" {typed(text)}"
+        return [*beside(place), keys(spaced, "type the text")]
     return insert_paragraph(subtask)
 
 
