@@ -329,8 +329,9 @@ class Hand:
         self.do("InsertText", Text=text)
 
     def comment(self, phrase, text):
-        self.select(phrase)
-        self.do("InsertAnnotation", Text=text)
+        note = self.document.createInstance("com.sun.star.text.textfield.Annotation")
+        note.Content = text
+        self.document.Text.insertTextContent(self.found(phrase), note, True)
 
     def hyperlink(self, phrase, url):
         self.select(phrase)

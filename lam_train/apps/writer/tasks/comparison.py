@@ -183,7 +183,9 @@ def compare_paragraphs(expected: Paragraph, found: Paragraph, where: str) -> lis
 
 def compare_formats(expected: Paragraph, found: Paragraph, where: str) -> list[Difference]:
     """Differences in characters' formats; neighbors with the same difference are one."""
-    differences = []
+    differences: list[Difference] = []
+    if expected.formats == found.formats:
+        return differences
     for item in fields(Format):
         run: list[int] = []
         for index, (before, after) in enumerate(zip(expected.formats, found.formats, strict=True)):

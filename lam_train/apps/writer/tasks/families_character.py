@@ -13,7 +13,7 @@ from lam_train.apps.writer.tasks.family import (
     find_phrase,
     set_format,
 )
-from lam_train.apps.writer.tasks.source import Source
+from lam_train.apps.writer.tasks.source import Phrase, Source
 
 FONTS = ("Liberation Serif", "Liberation Sans", "Liberation Mono", "DejaVu Sans", "DejaVu Serif", "DejaVu Sans Mono")
 SIZES = ("8", "9", "10", "12", "13", "14", "15", "16", "18", "20", "22", "24", "26", "28")
@@ -108,22 +108,21 @@ class ClearFormatting(Family):
 
     def draw(self, source: Source, rng: Random) -> Drawn | None:
         for attribute in rng.sample(["bold", "italic"], 2):
-            phrases = [
-                p for p in source.phrases if p.paragraph.style == "Normal" and p.has(**{attribute: True})
-                and not any(getattr(p.paragraph.formats[i], attribute) for i in (p.start - 1, p.end) if is_inside(p, i))
-            ]  # fmt: skip
+            phrases = [phrase for phrase in source.phrases if is_all_that_has(phrase, attribute)]
             if phrases:
-                phrase = rng.choice(phrases)
-                drawn = about_phrase(phrase, attribute=attribute)
-                return Drawn(drawn.parameters, {"phrase": phrase.text, "attribute": attribute}, drawn.touches)
+                return about_phrase(rng.choice(phrases), attribute=attribute)
         return None
 
     def expect(self, document: Document, parameters: Parameters) -> None:
         set_format(*find_phrase(document, parameters["phrase"]), **{parameters["attribute"]: False})
 
 
-def is_inside(phrase, index: int) -> bool:
-    return 0 <= index < len(phrase.paragraph.text)
+def is_all_that_has(phrase: Phrase, attribute: str) -> bool:
+    """Whether the attribute is on for the phrase, in running text, and for nothing beside it."""
+    formats = phrase.paragraph.formats
+    around = [formats[index] for index in (phrase.start - 1, phrase.end) if 0 <= index < len(formats)]
+    inside = phrase.look is not None and getattr(phrase.look, attribute) and phrase.paragraph.style == "Normal"
+    return inside and not any(getattr(look, attribute) for look in around)
 
 
 FAMILIES: tuple[Family, ...] = (

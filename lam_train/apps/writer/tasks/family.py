@@ -40,11 +40,10 @@ class Family(ABC):
 
 
 def choose_phrase(source: Source, rng: Random, **without) -> Phrase | None:
-    """A phrase none of whose characters has the formatting already. Longer phrases are as likely as single words."""
-    suitable = [p for p in source.phrases if not any(p.has(**{name: value}) for name, value in without.items())]
+    """A phrase of one look that does not have this formatting yet. Longer phrases are as likely as single words."""
     by_length: dict[int, list[Phrase]] = {}
-    for phrase in suitable:
-        if len({*phrase.paragraph.formats[phrase.start : phrase.end]}) == 1:
+    for phrase in source.phrases:
+        if phrase.look and all(getattr(phrase.look, name) != value for name, value in without.items()):
             by_length.setdefault(phrase.text.count(" "), []).append(phrase)
     return rng.choice(by_length[rng.choice(sorted(by_length))]) if by_length else None
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from random import Random
 
-from lam_train.apps.writer.tasks.document_model import Document, Paragraph
+from lam_train.apps.writer.tasks.document_model import Document, Format, Paragraph
 
 WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 SMALL_WORDS = frozenset(
@@ -26,15 +26,11 @@ class Phrase:
     text: str
     paragraph: Paragraph
     start: int
+    look: Format | None  # of all its characters; None where they differ
 
     @property
     def end(self) -> int:
         return self.start + len(self.text)
-
-    def has(self, **wanted) -> bool:
-        """Whether all its characters have this formatting."""
-        looks = set(self.paragraph.formats[self.start : self.end])
-        return all({getattr(look, name) for look in looks} == {value} for name, value in wanted.items())
 
 
 class Source:
@@ -69,7 +65,10 @@ class Source:
                     around = [words[i][0].lower() if 0 <= i < len(words) else "" for i in (first - 1, first + count)]
                     if len(group) == count and self._is_phrase(paragraph, group, around):
                         text = paragraph.text[group[0].start() : group[-1].end()]
-                        found.append(Phrase(text, paragraph, group[0].start()))
+                        looks = set(paragraph.formats[group[0].start() : group[-1].end()])
+                        found.append(
+                            Phrase(text, paragraph, group[0].start(), looks.pop() if len(looks) == 1 else None)
+                        )
         return found
 
     def _is_phrase(self, paragraph: Paragraph, group: list[re.Match], around: list[str]) -> bool:

@@ -15,6 +15,7 @@ import yaml
 from lam_train.records import Split
 
 FOLDER = Path(__file__).resolve().parent / "wordings"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where it is there: fifteen times as fast
 OWN_SHARE = 0.4  # of explore's tasks, those that are phrased in a way that train does not have
 
 
@@ -30,14 +31,14 @@ def wordings() -> dict[str, dict]:
     loaded: dict[str, dict] = {}
     for file in sorted(FOLDER.glob("*.yaml")):
         if file.stem != "frames":
-            loaded |= yaml.safe_load(file.read_text(encoding="utf-8"))
+            loaded |= yaml.load(file.read_text(encoding="utf-8"), LOADER)
     return loaded
 
 
 @cache
 def frames() -> dict[str, dict[str, list[str]]]:
     """{"frames", "pairs", "triples"} -> split -> texts."""
-    return yaml.safe_load((FOLDER / "frames.yaml").read_text(encoding="utf-8"))
+    return yaml.load((FOLDER / "frames.yaml").read_text(encoding="utf-8"), LOADER)
 
 
 def of_split(texts: dict[str, list[str]], kind: str, split: Split, rng: Random) -> Wording:

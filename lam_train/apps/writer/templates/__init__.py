@@ -36,9 +36,15 @@ def template_path(name: str) -> Path:
 
 
 @cache
+def all_material() -> dict[str, dict]:
+    """`material.yaml` as it is."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load((FOLDER / "material.yaml").read_text(encoding="utf-8"), loader)
+
+
+@cache
 def material(name: str) -> dict[str, list[str] | dict[str, str]]:
-    """What tasks write into a template, from `material.yaml`: its own texts, then those for every template."""
-    loaded = yaml.safe_load((FOLDER / "material.yaml").read_text(encoding="utf-8"))
-    own = loaded.get(name, {"words": {}, "phrases": {}})
-    lists = {kind: [*own.get(kind, []), *texts] for kind, texts in loaded["every"].items()}
-    return {**lists, "words": own["words"], "phrases": own["phrases"]}
+    """What tasks write into a template: its own texts, then those for every template."""
+    own = all_material().get(name, {})
+    lists = {kind: [*own.get(kind, []), *texts] for kind, texts in all_material()["every"].items()}
+    return {**lists, "words": own.get("words", {}), "phrases": own.get("phrases", {})}
