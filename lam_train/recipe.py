@@ -23,6 +23,8 @@ from lam_train.agent.open_policy import PolicySettings
 from lam_train.apps.writer.settings import WriterSettings
 from lam_train.apps.writer.tasks.generate import TaskSettings
 from lam_train.batching.layout import BatchingSettings
+from lam_train.collect.evolve.evolve_plans import EvolvePlansSettings
+from lam_train.collect.evolve.validated import EvolveTasksSettings
 from lam_train.collect.pipeline import CollectSettings
 from lam_train.collect.trajectories.experts import ExpertSettings
 from lam_train.collect.trajectories.pipeline import CollectTrajectoriesSettings
@@ -47,6 +49,8 @@ Run = Literal[
     "collect_plans",
     "make_tasks",
     "collect",
+    "evolve_tasks",
+    "evolve_plans",
     "evaluate_plans",
     "evaluate_offline",
     "evaluate_online",
@@ -84,6 +88,8 @@ class Recipe(Settings):
     app: WriterSettings = Field(default_factory=WriterSettings)
     tasks: TaskSettings = Field(default_factory=TaskSettings)
     trajectories: CollectTrajectoriesSettings = Field(default_factory=CollectTrajectoriesSettings)
+    evolve_tasks: EvolveTasksSettings = Field(default_factory=EvolveTasksSettings)
+    evolve_plans: EvolvePlansSettings = Field(default_factory=EvolvePlansSettings)
     expert: ExpertSettings = Field(default_factory=ExpertSettings)
     policy: PolicySettings = Field(default_factory=PolicySettings)
     episode: EpisodeSettings = Field(default_factory=EpisodeSettings)

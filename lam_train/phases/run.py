@@ -21,6 +21,8 @@ ALONE = {
     "act": "lam_train.phases.act",
     "collect_plans": "lam_train.phases.collect_plans",
     "collect": "lam_train.phases.collect",
+    "evolve_tasks": "lam_train.phases.evolve_tasks",
+    "evolve_plans": "lam_train.phases.evolve_plans",
     "evaluate_plans": "lam_train.phases.evaluate_plans",
     "evaluate_offline": "lam_train.phases.evaluate_offline",
     "evaluate_online": "lam_train.phases.evaluate_online",
