@@ -99,7 +99,7 @@ def click_input(screen: Screen, control: Control, button: str, double: bool) -> 
     if role == "MENU":
         return Act([request("open_menu", SETTLE, handle=handle)])
     if screen.kind == "menu":
-        return Act([request("close_menus", 2), request("click", SETTLE, handle=handle)])
+        return Act([request("click", SETTLE, handle=handle)])
     if role == "PAGE_TAB":
         return Act([request("tab", SETTLE, handle=handle)])
     if role == "DOCUMENT" and double:
@@ -108,8 +108,8 @@ def click_input(screen: Screen, control: Control, button: str, double: bool) -> 
         return Act([request("cursor_to", SETTLE, handle=handle)])
     if control.control_type in ("Edit", "ComboBox", "ScrollBar"):
         return Act([request("focus", SETTLE, handle=handle)])
-    if control.control_type in ("ListItem", "TreeItem"):
-        return Act([request("choose", SETTLE, handle=handle)])
+    if role in WITH_MOUSE and screen.kind == "dialog":
+        return Act([request("choose", SETTLE, handle=handle, count=2 if double else 1)])
     return Act([request("click", SETTLE, handle=handle)])
 
 
@@ -225,6 +225,18 @@ NO_KEYS = {
     **{(key, 0): "this side window is not available" for key in ("F2", "F4", "F5", "F11")},
     ("F11", ALT): "macros are not available",
     ("F12", ALT): "the options are not available",
+}
+# In a dialog these get a real click; some act on nothing else. Check boxes and radio buttons take a click on their
+# text only, wherever that is.
+WITH_MOUSE = {
+    "PUSH_BUTTON",
+    "TOGGLE_BUTTON",
+    "BUTTON_MENU",
+    "BUTTON_DROPDOWN",
+    "LIST_ITEM",
+    "TREE_ITEM",
+    "TABLE_CELL",
+    "ICON",
 }
 RESULTS_ONLY = {"annotation", "summary", "texts"}
 NEEDS_CONTROL = {"click_input", "set_edit_text"}

@@ -164,7 +164,7 @@ class Desk:
         tabs.selectAccessibleChild(index)
 
     def choose(self, handle, count=1):
-        """Clicks an entry of a list with the mouse; one that is out of sight is selected without."""
+        """Clicks a control of a dialog with the mouse; an entry of a list that is out of sight is selected without."""
         entry = self.handles[handle]
         _, window, _ = self.focused()
         if tree.STATE.SHOWING in tree.states_of(entry):
