@@ -54,13 +54,20 @@ def test_size(tasks):
 
 def test_generation_is_deterministic_across_processes():
     program = (
-        "import tests.unit.test_writer_tasks as t; from lam_train.apps.writer.tasks.generate import generate_tasks; "
-        "print(t.digest(generate_tasks(t.FEW)))"
+        "import hashlib, sys\n"
+        "from lam_train.apps.writer.tasks.generate import TaskSettings, generate_tasks\n"
+        "tasks = generate_tasks(TaskSettings.model_validate_json(sys.argv[1]))\n"
+        "print(hashlib.sha256('\\n'.join(task.model_dump_json() for task in tasks).encode()).hexdigest())"
     )
-    environment = {**os.environ, "PYTHONHASHSEED": "123", "PYTHONPATH": os.getcwd()}
-    other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    command = [sys.executable, "-c", program, FEW.model_dump_json()]
+    environment = {**os.environ, "PYTHONHASHSEED": "123"}
+    other = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert other.stdout.strip() == digest(generate_tasks(FEW))
-    assert digest(generate_tasks(FEW.model_copy(update={"seed": 1}))) != other.stdout.strip()
+
+
+def test_another_seed_gives_other_tasks():
+    settings = FEW.model_copy(update={"families": ["bold", "insert_table", "alignment"]})
+    assert digest(generate_tasks(settings)) != digest(generate_tasks(settings.model_copy(update={"seed": 1})))
 
 
 def test_splits_are_disjoint(tasks):
