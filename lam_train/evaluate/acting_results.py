@@ -8,7 +8,7 @@ STEP_METRICS = ("object", "operation", "status", "step", "arguments", "strict_st
 TASK_METRICS = ("task", "strict_task")  # a task is right when all its steps are
 ONLINE_METRICS = ("success", "seconds", "steps", "latency", "decision", "refused", "unreadable")
 """Online: success; of successful episodes, seconds and steps; of all steps, seconds, the policy's seconds, and the
-shares that the application refused and that were no action."""
+shares that the application refused and that could not be read."""
 
 
 class OfflineAnswer(Record):

@@ -209,7 +209,7 @@ def _step_columns(trajectories: list[Trajectory]) -> dict[str, np.ndarray]:
         "latency": np.array([step.seconds for step in steps]),
         "decision": np.array([step.decision_seconds for step in steps]),
         "refused": np.array([float(step.error and not step.problem) for step in steps]),
-        "unreadable": np.array([float(bool(step.problem)) for step in steps]),
+        "unreadable": np.array([float(step.problem.startswith("bad format")) for step in steps]),
     }
 
 

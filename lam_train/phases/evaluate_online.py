@@ -29,7 +29,7 @@ def compare(
 ) -> ActingReport:
     """The report on all policies of the settings; goes on with episodes that are in the folder already."""
     output = run_dir / folder
-    tasks = chosen_tasks(all_tasks(settings), settings, settings.data or "Writer's tasks")
+    tasks = chosen_tasks(all_tasks(recipe, settings), settings, settings.data or "Writer's tasks")
     policies, identities = policies_of(recipe, settings, expert=settings.expert)
     check_identities(output, identities)
     with ExitStack() as stack:
@@ -41,10 +41,10 @@ def compare(
     return report
 
 
-def all_tasks(settings: EvaluateOnlineSettings) -> list[Task]:
-    """The tasks of the settings' file or folder, or Writer's own."""
+def all_tasks(recipe: Recipe, settings: EvaluateOnlineSettings) -> list[Task]:
+    """The tasks of the settings' file or folder, or Writer's own, as `make_tasks` makes them."""
     if settings.data is not None:
         return read_tasks(settings.data)
-    from lam_train.apps.writer.tasks.generate import TaskSettings, generate_tasks
+    from lam_train.apps.writer.tasks.generate import generate_tasks
 
-    return generate_tasks(TaskSettings())
+    return generate_tasks(recipe.tasks)

@@ -84,7 +84,7 @@ def _what(report: ActingReport) -> str:
     if report.kind == "offline":
         size += f", {report.steps} steps of the expert; every step is decided on the expert's history, in %"
     else:
-        size += f", at most {report.step_limit} steps each, {report.environments} applications at once"
+        size += f", at most {report.step_limit} steps each; applications at once: {report.environments}"
     return (
         f"{size}. In brackets {report.level:.0%} bootstrap intervals ({report.resamples} resamples of the {drawn}, "
         f"seed {report.seed}). docs/evaluation_actions.md defines every number."

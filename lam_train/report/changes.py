@@ -2,12 +2,12 @@
 
 import re
 from difflib import SequenceMatcher
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Literal
 
 from lam_train.records import Control, Observation, Record
 
-MOST = 60  # changes that are listed; a menu that opens replaces everything
+MOST = 60  # changes that are listed
 CONTEXT = 1  # unchanged lines shown around a changed one
 
 
@@ -26,14 +26,41 @@ class Line(Record):
     pieces: list[tuple[Literal["same", "gone", "new"], str]]
 
 
-def observation_changes(before: Observation, after: Observation) -> list[Change]:
-    """The window and what kind of list it shows, then the controls, in the order of the list; at most `MOST`."""
+def observation_changes(before: Observation, after: Observation, earlier: Observation | None = None) -> list[Change]:
+    """The window, then the controls in the order of the list; at most `MOST`.
+
+    Another window or dialog has other controls, so that only their number is said; unless that window was seen before,
+    as `earlier`: then it is compared with itself.
+    """
+    if before.window == after.window and before.modal == after.modal:
+        return _cut(_control_changes(before, after))
+    opened = "a dialog or menu" if after.modal else "the document"
+    count = f"{opened}, {len(after.controls)} controls"
+    if earlier is None:
+        return [Change(kind="window", what=after.window, detail=count)]
+    window = Change(kind="window", what=after.window, detail=f"{count}; since it was seen last:")
+    found = _control_changes(earlier, after)
+    return [window, *(_cut(found) or [Change(kind="more", what="nothing else changed")])]
+
+
+def changes_of_episode(observations: list[Observation]) -> list[list[Change]]:
+    """What changed from each observation to the next; windows that come back are compared with themselves."""
+    seen: dict[tuple[str, bool], Observation] = {}
     found = []
-    if before.window != after.window:
-        found.append(Change(kind="window", what=after.window, detail=f"was {before.window}"))
-    if before.modal != after.modal:
-        what = "a dialog or menu opened" if after.modal else "the dialog or menu closed"
-        found.append(Change(kind="window", what=what))
+    for before, after in pairwise(observations):
+        seen[before.window, before.modal] = before
+        found.append(observation_changes(before, after, seen.get((after.window, after.modal))))
+    return found
+
+
+def _cut(found: list[Change]) -> list[Change]:
+    if len(found) <= MOST:
+        return found
+    return [*found[:MOST], Change(kind="more", what=f"and {len(found) - MOST} more")]
+
+
+def _control_changes(before: Observation, after: Observation) -> list[Change]:
+    found: list[Change] = []
     old, new = [_key(c) for c in before.controls], [_key(c) for c in after.controls]
     for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag == "equal":
@@ -41,9 +68,6 @@ def observation_changes(before: Observation, after: Observation) -> list[Change]
             found += filter(None, (_state_change(one, other) for one, other in pairs))
         else:
             found += _replaced(before.controls[a:b], after.controls[c:d])
-    if len(found) > MOST:
-        more = len(found) - MOST
-        found = [*found[:MOST], Change(kind="more", what=f"and {more} more")]
     return found
 
 

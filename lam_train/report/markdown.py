@@ -1,5 +1,6 @@
 """Pieces of Markdown: tables, and text that stays text."""
 
+import re
 from html import escape
 
 from lam_train.evaluate.statistics import Estimate
@@ -14,9 +15,9 @@ def table(head: list[str], body: list[list[str]]) -> list[str]:
 def cell(text: str) -> str:
     """Text that cannot break out of a table's cell or act as Markdown or HTML."""
     text = escape(" ".join(text.split()), quote=False)
-    for mark in "\\`*_[]|":
+    for mark in "\\`*[]|":
         text = text.replace(mark, f"&#{ord(mark)};")
-    return text
+    return re.sub(r"(?<!\w)_|_(?!\w)", "&#95;", text)  # inside a word it marks nothing
 
 
 def percent(estimate: Estimate | None, sign: str = "") -> str:

@@ -6,10 +6,10 @@ from lam_train.evaluate.acting import families_in_turn
 from lam_train.evaluate.acting_results import ActingReport, OfflineAnswer, OfflineRow
 from lam_train.evaluate.action_metrics import score_action
 from lam_train.evaluate.offline import EvaluateOfflineSettings, answer_store, is_scored
-from lam_train.records import Observation, Trajectory, write_jsonl
+from lam_train.records import Trajectory, write_jsonl
 from lam_train.report.acting_plot import plot_scores
 from lam_train.report.acting_tables import report_page
-from lam_train.report.changes import observation_changes
+from lam_train.report.changes import changes_of_episode
 from lam_train.report.viewer import Page
 
 MARKS = ("object", "operation", "status", "arguments")
@@ -51,8 +51,9 @@ def offline_page(
 
 def _add(page: Page, name: str, trajectory: Trajectory, answers: dict[tuple[str, int], OfflineAnswer]) -> None:
     steps, right = [], True
-    afters: list[Observation | None] = [step.observation for step in trajectory.steps[1:]] + [None]
-    for place, (step, after) in enumerate(zip(trajectory.steps, afters, strict=True)):
+    # After the last action nothing was observed.
+    changes = [*changes_of_episode([step.observation for step in trajectory.steps]), None]
+    for place, (step, changed) in enumerate(zip(trajectory.steps, changes, strict=True)):
         if not is_scored(step):
             continue
         given = answers[trajectory.trajectory_id, place]
@@ -62,7 +63,7 @@ def _add(page: Page, name: str, trajectory: Trajectory, answers: dict[tuple[str,
             page.step(
                 step.observation,
                 given.action,
-                changes=[] if after is None else observation_changes(step.observation, after),
+                changes=changed,
                 answer=given.answer,
                 problem=given.problem if given.action is None else "",
                 result=step.result,

@@ -7,7 +7,7 @@ from lam_train.evaluate.online import EvaluateOnlineSettings, cause_of, rows_of,
 from lam_train.records import Task, Trajectory, write_jsonl
 from lam_train.report.acting_plot import plot_scores
 from lam_train.report.acting_tables import report_page
-from lam_train.report.changes import document_changes, observation_changes
+from lam_train.report.changes import changes_of_episode, document_changes
 from lam_train.report.recording import Recording, read_recording
 from lam_train.report.viewer import Page
 
@@ -50,14 +50,15 @@ def add_episode(page: Page, name: str, trajectory: Trajectory, recordings: Path)
     """Adds an episode to the page; where nothing was recorded, without pictures, last screen and document."""
     recording, pictures = read_recording(recordings, trajectory.task.task_id)
     last = recording.last if recording else None
-    afters = [step.observation for step in trajectory.steps[1:]] + [last]
+    seen = [step.observation for step in trajectory.steps]
+    changes = changes_of_episode([*seen, last]) if last else [*changes_of_episode(seen), None]
     steps, acted = [], 0
-    for step, after in zip(trajectory.steps, afters, strict=True):
+    for step, changed in zip(trajectory.steps, changes, strict=True):
         steps.append(
             page.step(
                 step.observation,
                 None if step.problem else step.action,
-                changes=[] if after is None else observation_changes(step.observation, after),
+                changes=changed,
                 answer=step.answer,
                 problem=step.problem,
                 result=step.result,

@@ -5,7 +5,7 @@ const at = (id) => document.getElementById(id);
 const OUTCOMES = { success: "success", fail: "failed", unsure: "unsure", error: "application error" };
 const SIGNS = { added: "+", removed: "−", changed: "~", window: "▣", more: "…" };
 const PLAIN = ["Default Paragraph Style", "Standard", "Normal", "Body Text", "Text Body", "Text body"]; // need no name
-let view = { episode: null, step: 0, tab: null, filter: "" };
+let view = { episode: null, step: 0, tab: null, filter: "", wide: false };
 
 function el(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
@@ -134,12 +134,12 @@ function showEpisode() {
     episode.verdict && el("p", { class: "verdict" }, episode.verdict),
     stepStrip(episode),
   ];
-  const body = ended ? [endCards(episode)] : [el("div", { class: "columns" },
+  const body = ended ? [endCards(episode)] : [el("div", { class: view.wide ? "columns wide" : "columns" },
     el("div", { class: "column" }, screenCard(step.o, step.picture, step.action)),
     el("div", { class: "column" }, answerCard(step), resultCard(step), controlsCard(step.o, step)))];
   at("main").replaceChildren(...[...head, ...body].filter(Boolean));
   const list = at("main").querySelector(".controls .rows");
-  const chosen = list?.querySelector(".chosen");
+  const chosen = list?.querySelector(".chosen") || list?.querySelector(".also");
   if (chosen) list.scrollTop = chosen.offsetTop - list.offsetTop - 120;
   const paper = at("main").querySelector(".paper");
   const marked = paper?.querySelector(".chosen, mark");
@@ -168,7 +168,8 @@ function screenCard(number, picture, action) {
   return el("section", { class: "card screen" },
     el("div", { class: "top" }, el("h2", {}, "Screen"), el("div", { class: "tabs" }, ...buttons)),
     el("p", { class: "window" }, observation.window + (observation.modal ? " (dialog or menu)" : "")),
-    tab === "picture" ? el("img", { src: data.pictures[picture], alt: "Screenshot" }) : rendering(number, action));
+    tab === "picture" ? el("img", { src: data.pictures[picture], alt: "Screenshot", title: "click: larger or smaller",
+      onclick: () => { view.wide = !view.wide; showEpisode(); } }) : rendering(number, action));
 }
 
 // The document's text as the observation has it; where a dialog or menu hides it, that one's controls.
@@ -216,7 +217,8 @@ function rendering(number, action) {
 function paragraphClass(style) {
   const level = /^Heading (\d)/.exec(style);
   if (level) return `h${Math.min(Number(level[1]), 3)}`;
-  if (/^(Title|Subtitle)/.test(style)) return "title";
+  if (/^(Title|Subtitle)/.test(style)) return style.startsWith("T") ? "title" : "subtitle";
+  if (/^(List Number|Numbering)/.test(style)) return "list number";
   return /^List/.test(style) ? "list" : "";
 }
 
@@ -279,7 +281,8 @@ function resultCard(step) {
   if (step.result) parts.push(el("p", { class: `result ${step.error ? "wrong" : ""}` }, step.result));
   else if (step.error) parts.push(el("p", { class: "result wrong" }, "refused"));
   const times = [step.seconds !== null && `step ${seconds(step.seconds)}`, step.decision !== null && `of it deciding ${seconds(step.decision)}`].filter(Boolean);
-  parts.push(step.changes.length ? el("ul", { class: "changes" }, ...step.changes.map(([kind, what, detail]) =>
+  if (step.changes === null) parts.push(nothing("The screen after it was not kept."));
+  else parts.push(step.changes.length ? el("ul", { class: "changes" }, ...step.changes.map(([kind, what, detail]) =>
     el("li", { class: kind }, el("span", { class: "sign" }, SIGNS[kind] || "·"), el("span", {}, what, " ", el("span", { class: "detail" }, detail)))))
     : nothing("Nothing on the screen changed."));
   if (times.length) parts.push(el("p", { class: "meta" }, times.join(", ")));

@@ -19,7 +19,7 @@ from lam_train.records import Action, Control, Observation, Task
 from lam_train.report.acting_tables import OFFLINE_TITLES, ONLINE_TITLES, SHARES
 from lam_train.report.changes import Change, Line
 
-PICTURE_WIDTH = 900  # pixels; wider screenshots are made smaller
+PICTURE_WIDTH = 1120  # pixels; wider screenshots are made smaller
 
 
 class Page:
@@ -71,7 +71,7 @@ class Page:
         observation: Observation,
         action: Action | None,
         *,
-        changes: list[Change],
+        changes: list[Change] | None,
         answer: str = "",
         problem: str = "",
         result: str = "",
@@ -83,7 +83,10 @@ class Page:
         decision_seconds: float | None = None,
         picture: Path | None = None,
     ) -> dict[str, Any]:
-        """One turn. `expected` and `marks` (what of the action is right) are for offline answers."""
+        """One turn. `changes` is None where the screen after it was not kept.
+
+        `expected` and `marks` (what of the action is right) are for offline answers.
+        """
         return {
             "o": self.observation(observation),
             "picture": self.picture(picture),
@@ -97,7 +100,7 @@ class Page:
             "marks": marks,
             "seconds": None if seconds is None else round(seconds, 3),
             "decision": None if decision_seconds is None else round(decision_seconds, 3),
-            "changes": [[change.kind, change.what, change.detail] for change in changes],
+            "changes": None if changes is None else [[one.kind, one.what, one.detail] for one in changes],
         }
 
     def observation(self, observation: Observation) -> int:
@@ -178,7 +181,7 @@ def picture_address(file: Path) -> str | None:
         height = round(picture.height * PICTURE_WIDTH / picture.width)
         picture = picture.resize((PICTURE_WIDTH, height), Image.Resampling.LANCZOS)
     written = io.BytesIO()
-    picture.save(written, "WEBP", quality=75, method=4)
+    picture.save(written, "WEBP", quality=70, method=4)
     return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode()
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from lam_train.evaluate.acting_results import ActingReport, Score
 from lam_train.evaluate.statistics import Estimate
 from lam_train.records import Action, Control, Observation, Task
-from lam_train.report.changes import MOST, document_changes, observation_changes
+from lam_train.report.changes import MOST, changes_of_episode, document_changes, observation_changes
 from lam_train.report.viewer import Page, json_in_html, picture_address
 
 HOSTILE = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">\u2028<!--"
@@ -52,7 +52,8 @@ def report(kind="online", name="LAM2"):
 def page_with(hostile=HOSTILE, kind="online", picture=None):
     """Two episodes; the hostile text stands wherever applications, models and tasks write."""
     page = Page(report(kind, name=hostile))
-    before, after = screen(BOLD, text(hostile), window=hostile), screen(BOLD, text("The fee"), text(hostile, hostile))
+    before = screen(BOLD, text(hostile), window=hostile)
+    after = screen(BOLD, text("The fee"), text(hostile, hostile), window=hostile)
     task = Task(task_id=hostile, request=hostile, family=hostile, template=hostile, wording=hostile)
     act = Action(function=hostile, control_label="1", args={hostile: hostile}, thought=hostile, plan=[hostile])
     steps = [
@@ -161,7 +162,7 @@ def test_a_picture_is_made_smaller_and_what_is_none_is_left_out(tmp_path):
     Image.effect_noise((1800, 900), 60).convert("RGB").save(tmp_path / "a.png")
     content = base64.b64decode(picture_address(tmp_path / "a.png").removeprefix("data:image/webp;base64,"))
     (tmp_path / "a.webp").write_bytes(content)
-    assert Image.open(tmp_path / "a.webp").size == (900, 450)
+    assert Image.open(tmp_path / "a.webp").size == (1120, 560)
     (tmp_path / "b.png").write_bytes(b"")
     assert picture_address(tmp_path / "b.png") is None
 
@@ -180,16 +181,30 @@ def test_what_changed_between_two_screens():
     assert [c.detail for c in observation_changes(before, styled)] == ["value 'Default Paragraph Style' → 'Heading 1'"]
 
 
-def test_a_dialog_replaces_the_list_and_long_lists_are_cut():
-    before = screen(BOLD, text("The fee"))
-    dialog = screen(*[BOLD.model_copy(update={"control_text": f"Tab {n}"}) for n in range(99)], window="C", modal=True)
-    found = observation_changes(before, dialog)
-    assert [(c.kind, c.what) for c in found[:3]] == [
-        ("window", "C"),
-        ("window", "a dialog or menu opened"),
-        ("removed", "Button 'Bold'"),
+def test_another_window_is_only_named_and_compared_with_itself_when_it_comes_back():
+    before, after = screen(BOLD, text("The fee")), screen(BOLD, text("The charge"))
+    dialog = screen(*[BOLD.model_copy(update={"control_text": f"Tab {n}"}) for n in range(9)], window="C", modal=True)
+    found = changes_of_episode([before, dialog, after, dialog, after])
+    assert [[(c.kind, c.what, c.detail) for c in step] for step in found] == [
+        [("window", "C", "a dialog or menu, 9 controls")],
+        [
+            ("window", "letter.docx", "the document, 2 controls; since it was seen last:"),
+            ("changed", "Document 'The fee'", "text → 'The charge'"),
+        ],
+        [
+            ("window", "C", "a dialog or menu, 9 controls; since it was seen last:"),
+            ("more", "nothing else changed", ""),
+        ],
+        [
+            ("window", "letter.docx", "the document, 2 controls; since it was seen last:"),
+            ("more", "nothing else changed", ""),
+        ],
     ]
-    assert (len(found), found[-1].what) == (MOST + 1, f"and {2 + 2 + 99 - MOST} more")
+
+
+def test_long_lists_of_changes_are_cut():
+    found = observation_changes(screen(BOLD), screen(BOLD, *[text(str(number)) for number in range(MOST + 7)]))
+    assert (len(found), found[-1].what) == (MOST + 1, "and 7 more")
 
 
 def test_what_changed_in_a_document():
@@ -244,7 +259,7 @@ def test_a_browser_shows_each_step(tmp_path):
     assert '<li class="chosen"><span class="label">1</span>' in first
     assert '<li class="also"><span class="label">2</span>' in first
     assert 'src="data:image/webp;base64,' in first
-    assert "text → 'The fee'" in first or "Document 'The fee'" in first
+    assert "text → 'The fee'" in first
     assert '<p class="result wrong">plain</p>' in second
     assert "What became of the document" in end
     assert "<del>The fee</del>" in end
