@@ -22,6 +22,7 @@ from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.open_policy import PolicySettings
 from lam_train.apps.writer.settings import WriterSettings
 from lam_train.apps.writer.tasks.generate import TaskSettings
+from lam_train.apps.writer.walk.settings import WalkSettings
 from lam_train.batching.layout import BatchingSettings
 from lam_train.collect.evolve.evolve_plans import EvolvePlansSettings
 from lam_train.collect.evolve.validated import EvolveTasksSettings
@@ -47,6 +48,7 @@ Run = Literal[
     "task_plan",
     "expert_imitation",
     "collect_plans",
+    "collect_application_plans",
     "make_tasks",
     "collect",
     "evolve_tasks",
@@ -86,6 +88,7 @@ class Recipe(Settings):
     export: ExportSettings = Field(default_factory=ExportSettings)
     collect: CollectSettings = Field(default_factory=CollectSettings)
     app: WriterSettings = Field(default_factory=WriterSettings)
+    walk: WalkSettings = Field(default_factory=WalkSettings)
     tasks: TaskSettings = Field(default_factory=TaskSettings)
     trajectories: CollectTrajectoriesSettings = Field(default_factory=CollectTrajectoriesSettings)
     evolve_tasks: EvolveTasksSettings = Field(default_factory=EvolveTasksSettings)

@@ -71,24 +71,25 @@ def _split_table(report: CollectReport) -> str:
         count = Counter(record.kind for record in records)
         rows.append((split, len({record.page for record in records}), *(count[kind] for kind in kinds), len(records)))
     rows.append(("all", *(sum(row[i] for row in rows) for i in range(1, 6))))
-    return _table(("split", "pages", *kinds, "pairs"), rows)
+    return table(("split", "pages", *kinds, "pairs"), rows)
 
 
 def _count_table(name: str, counts: Counter) -> str:
-    return _table((name, "pairs"), sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return table((name, "pairs"), sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _stage_table(report: CollectReport) -> str:
     rows = report.counts.as_dict()
     used = [stage for stage in STAGES if rows["all"][stage]]
     ranked = sorted(rows.items(), key=lambda item: (item[0] == "all", -item[1]["kept"], item[0]))
-    return _table(
+    return table(
         ("source", *(stage.replace("_", " ") for stage in used)),
         [(name, *(row[s] for s in used)) for name, row in ranked],
     )
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable]) -> str:
+    """A Markdown table; all columns but the first hold numbers."""
     head = list(head)
     lines = [head, ["---", *("---:" for _ in head[1:])], *([str(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -19,6 +19,7 @@ TRAINS = {
 }
 ALONE = {
     "act": "lam_train.phases.act",
+    "collect_application_plans": "lam_train.phases.collect_application_plans",
     "collect_plans": "lam_train.phases.collect_plans",
     "collect": "lam_train.phases.collect",
     "evolve_tasks": "lam_train.phases.evolve_tasks",

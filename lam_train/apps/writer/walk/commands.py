@@ -22,10 +22,11 @@ _MODIFIERS = {"MOD1": ("Ctrl", "^"), "SHIFT": ("Shift", "+"), "MOD2": ("Alt", "%
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its name (".uno:Bold"), the label that menus show, and the longer one of its tooltip."""
+    """A command: its name (".uno:Bold"), the label that menus show, that of toolbars, the longer one of its tooltip."""
 
     name: str
     label: str
+    short: str
     tooltip: str
 
 
@@ -91,7 +92,7 @@ def _command(node: etree._Element) -> Command | None:
     if not label or ":" not in name:
         return None
     tooltip = texts.get("TooltipLabel") or texts.get("PopupLabel") or texts["Label"] or label
-    return Command(name, plain(label), plain(tooltip))
+    return Command(name, plain(label), plain(texts.get("Label") or label), plain(tooltip))
 
 
 def _english(prop: etree._Element) -> str:

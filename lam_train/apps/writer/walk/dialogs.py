@@ -11,20 +11,32 @@ from lam_train.apps.writer.walk.commands import plain
 
 FOLDERS = ("modules/swriter/ui", "cui/ui", "svx/ui", "sfx/ui", "vcl/ui", "svt/ui", "editeng/ui", "modules/smath/ui")
 _DEFINITIONS = Path("share/config/soffice.cfg")
-_CONTROLS = frozenset(
-    """GtkCheckButton GtkRadioButton GtkSpinButton GtkComboBoxText GtkComboBox GtkEntry GtkButton GtkTreeView
-    GtkMenuButton GtkToggleButton GtkIconView GtkTextView GtkLinkButton""".split()
-)
+KINDS = {
+    "GtkCheckButton": "check",
+    "GtkRadioButton": "radio",
+    "GtkSpinButton": "number",
+    "GtkComboBoxText": "choice",
+    "GtkComboBox": "choice",
+    "GtkEntry": "text",
+    "GtkTextView": "text",
+    "GtkTreeView": "list",
+    "GtkIconView": "list",
+    "GtkButton": "button",
+    "GtkMenuButton": "button",
+    "GtkToggleButton": "button",
+}
 _ENOUGH = 0.5  # of the labels on the screen must stand in a definition for it to be the page's
 
 
 @dataclass(frozen=True)
 class Described:
-    """A control of a dialog: its label, the group that it stands in, and what its help tip says ("" where nothing)."""
+    """A control of a dialog: its label, one of `KINDS`, the group it stands in, its help tip ("" where none)."""
 
     label: str
+    kind: str
     group: str
-    description: str
+    tip: str
+    choices: tuple[str, ...] = ()  # of a drop-down list, those that the definition names
 
 
 class DialogDefinitions:
@@ -65,14 +77,16 @@ def read_definition(file: Path) -> dict[str, Described]:
     }
     found: dict[str, Described] = {}
     for control in root.iter("object"):
-        if control.get("class") not in _CONTROLS:
+        kind = KINDS.get(control.get("class", ""))
+        if kind is None:
             continue
         accessible = control.find("child[@internal-child='accessible']/object")
         label = plain(_property(control, "label")) or labelled_by.get(control.get("id", ""), "")
         label = label or plain(_property(accessible, "AtkObject::accessible-name"))
         if label:
-            description = _property(accessible, "AtkObject::accessible-description")
-            found.setdefault(label, Described(label, _group(control), description.strip()))
+            tip = " ".join(_property(accessible, "AtkObject::accessible-description").split())
+            choices = tuple(plain(item.text or "") for item in control.findall("items/item"))
+            found.setdefault(label, Described(label, kind, _group(control), tip, choices))
     return found
 
 

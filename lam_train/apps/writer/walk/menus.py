@@ -1,62 +1,102 @@
-"""Writer's menu bar as its own definition gives it: every entry with its path and its command."""
+"""Where Writer's commands are found, as its own definitions say: menu bar, toolbars, keys."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from lxml import etree
 
 from lam_train.apps.writer.walk.commands import Registry, plain
+from lam_train.collect.verbs import word_set
 from lam_train.errors import UserError
 
-MENU_BAR = Path("share/config/soffice.cfg/modules/swriter/menubar/menubar.xml")
+_WRITER = Path("share/config/soffice.cfg/modules/swriter")
+MENU_BAR = _WRITER / "menubar/menubar.xml"
+TOOLBARS = (_WRITER / "toolbar/standardbar.xml", _WRITER / "toolbar/textobjectbar.xml")  # those that show
+Way = Literal["menu", "toolbar", "keys"]
+_TOOLBAR = "{http://openoffice.org/2001/toolbar}"
+_LINK = "{http://www.w3.org/1999/xlink}href"
 _MENU = "{http://openoffice.org/2001/menu}"
 
 # Menus that reach out of the document (files, network, printing, macros, help) are not walked; the environment
 # refuses what they do.
 CLOSED_MENUS = ("File", "Window", "Help")
-CLOSED_COMMANDS = frozenset(
+CLOSED_COMMANDS = {
     f".uno:{name}"
-    for name in """
+    for name in word_set("""
     InsertGraphic InsertAVMedia InsertObject InsertDoc Scan TwainSelect TwainTransfer InsertObjectFloatingFrame
     InsertSignatureLine CompareDocuments MergeDocuments LoadStyles ChangePicture SaveGraphic ExternalEdit LinkDialog
     MailMergeWizard AddressBookSource BibliographyComponent MacrosMenu MacroRecorder RunMacro BasicIDEAppear
     ScriptOrganizer MacroSignature OpenXMLFilterSettings DevelopmentToolsDockingWindow MoreDictionaries
     ViewDataSourceBrowser ToolbarModeUI FullScreen EditDoc RedactDoc AutoRedactDoc ExtendedHelp EditGlossary
     UpdateAllLinks InsertEnvelope NewGlobalDoc OpenReadOnly InsertObjectChart InsertObjectStarMath ImageControl
-    FileControl Grid ShowFmExplorer NavigationBar ProtectTraceChangeMode SendFeedback ConfigureDialog InsertQrCode
-    """.split()
-) | {"service:com.sun.star.deployment.ui.PackageManagerDialog"}
+    FileControl Grid ShowFmExplorer NavigationBar ProtectTraceChangeMode SendFeedback ConfigureDialog
+    AvailableToolbars InsertQrCode
+""")
+} | {"service:com.sun.star.deployment.ui.PackageManagerDialog"}
+
+
+# In menus that Writer fills while it runs.
+CLOSED_LABELS = frozenset(("Customize", "More Dictionaries Online", "Form Design", "Form Controls", "Form Navigation"))
+
+
+# Keys that end, open or leave something instead of acting on the document.
+CLOSED_KEYS = frozenset(("F1", "Ctrl+Q", "Ctrl+W", "Ctrl+F4", "F10", "Ctrl+Shift+I", "Ctrl+Shift+J", "Shift+F10", "F4"))
 
 
 @dataclass(frozen=True)
-class MenuEntry:
-    """An entry of the menu bar: the labels from the menu down to it, and the command that it gives."""
+class Entry:
+    """A way to a command: the menu bar's labels down to it, a toolbar's button, or keys ("Ctrl+B", "^b")."""
 
+    way: Way
     path: tuple[str, ...]
     command: str
 
     def __str__(self) -> str:
-        return " > ".join(self.path)
+        return {"menu": " > ".join(self.path), "toolbar": f"toolbar: {self.path[0]}", "keys": f"keys: {self.path[0]}"}[
+            self.way
+        ]
 
 
-def menu_entries(installation: Path, registry: Registry) -> list[MenuEntry]:
+def open_entries(installation: Path, registry: Registry) -> list[Entry]:
+    """All entries that the walk may choose: those that stay within the document."""
+    menu = [entry for entry in menu_entries(installation, registry) if entry.path[0] not in CLOSED_MENUS]
+    buttons = toolbar_entries(installation, registry)
+    keys = [Entry("keys", (s.shown, s.keys), s.command) for s in registry.shortcuts if s.shown not in CLOSED_KEYS]
+    closed = {entry.command for entry in menu_entries(installation, registry) if entry.path[0] in CLOSED_MENUS}
+    return [*filter(is_open, menu), *(e for e in (*buttons, *keys) if is_open(e) and e.command not in closed)]
+
+
+def menu_entries(installation: Path, registry: Registry) -> list[Entry]:
     """All entries of Writer's menu bar that have a command, in order. Raises UserError where it cannot be read."""
-    file = installation / MENU_BAR
+    return list(_entries(_parsed(installation / MENU_BAR), (), registry))
+
+
+def toolbar_entries(installation: Path, registry: Registry) -> list[Entry]:
+    """The buttons of the toolbars that show when Writer starts."""
+    items = (item for file in TOOLBARS for item in _parsed(installation / file).iter(f"{_TOOLBAR}toolbaritem"))
+    shown = [item.get(_LINK, "") for item in items if item.get(f"{_TOOLBAR}visible") != "false"]
+    commands = [registry.commands[name] for name in dict.fromkeys(shown) if name in registry.commands]
+    times = Counter(command.short for command in commands)
+    names = [command.short if times[command.short] == 1 else command.tooltip for command in commands]
+    return [Entry("toolbar", (name,), command.name) for name, command in zip(names, commands, strict=True)]
+
+
+def is_open(entry: Entry) -> bool:
+    """Whether its command stays within the document."""
+    return entry.command not in CLOSED_COMMANDS and not entry.command.startswith(".uno:MacroOrganizer")
+
+
+def _parsed(file: Path) -> etree._Element:
     try:
-        root = etree.parse(str(file)).getroot()
+        return etree.parse(str(file)).getroot()
     except (OSError, etree.XMLSyntaxError) as error:
-        raise UserError(f"{file}: Writer's menu bar cannot be read: {error}") from None
-    return list(_entries(root, (), registry))
+        raise UserError(f"{file}: Writer's definition cannot be read: {error}") from None
 
 
-def is_open(entry: MenuEntry) -> bool:
-    """Whether the walk may choose it: it stays within the document."""
-    macro = entry.command.startswith(".uno:MacroOrganizer")
-    return entry.path[0] not in CLOSED_MENUS and entry.command not in CLOSED_COMMANDS and not macro
-
-
-def _entries(element: etree._Element, path: tuple[str, ...], registry: Registry) -> Iterator[MenuEntry]:
+def _entries(element: etree._Element, path: tuple[str, ...], registry: Registry) -> Iterator[Entry]:
     for child in element:
         if child.tag == f"{_MENU}menupopup":
             yield from _entries(child, path, registry)
@@ -68,7 +108,7 @@ def _entries(element: etree._Element, path: tuple[str, ...], registry: Registry)
         if child.tag == f"{_MENU}menu":
             yield from _entries(child, (*path, label), registry)
         elif child.tag == f"{_MENU}menuitem":
-            yield MenuEntry((*path, label), name)
+            yield Entry("menu", (*path, label), name)
 
 
 def _label(name: str, registry: Registry) -> str:
