@@ -15,7 +15,7 @@ from lam_train.apps.application import ApplicationError
 from lam_train.apps.writer.actions import act_of, request
 from lam_train.apps.writer.controls import Screen, screen_of
 from lam_train.apps.writer.mistakes import Mistake
-from lam_train.apps.writer.process import Office
+from lam_train.apps.writer.process import Office, RequestError
 from lam_train.apps.writer.screenshot import compose
 from lam_train.apps.writer.settings import WriterSettings
 from lam_train.errors import UserError
@@ -23,6 +23,7 @@ from lam_train.records import Action, Observation, Task, Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_DIALOGS = 8
+ESCAPE = request("press", 2, keystrokes=[["ESCAPE", "", 0]])
 REFUSED_DIALOGS = {
     *("Open", "Save As", "Save", "Export", "Insert", "Insert Image", "Select Path", "Link", "Import", "Insert file"),
     *(
@@ -165,10 +166,8 @@ class WriterEnvironment(gymnasium.Env):
         (opened,) = self._request(request("open", 3, True, url=document.as_uri(), **size))
         if not opened:
             raise UserError(f"{self.original}: Writer cannot open it")
-        seen, self.view = self._request(
-            request("observe", whole=True, fresh=True),
-            request("remember", whole=True, path=str(self.office.work / "state.docx")),
-        )
+        seen = self._look(fresh=True)
+        (self.view,) = self._request(request("remember", whole=True, path=str(self.office.work / "state.docx")))
         self.office.view = self.office.view or self.view
         self.screen, self.shown = screen_of(seen), self.original
         self.first = self.screen.observation
@@ -178,14 +177,15 @@ class WriterEnvironment(gymnasium.Env):
         for _ in range(MOST_DIALOGS):
             if not self.screen.observation.modal:
                 break
-            seen = self._request(request("press", 2, keystrokes=[["ESCAPE", "", 0]]), request("observe", whole=True))[1]
-            self.screen = screen_of(seen)
+            self._request(ESCAPE)
+            self.screen = screen_of(self._look())
         else:
             return False
-        restored, seen = self._request(
-            request("restore", 2, True, path=str(self.office.work / "state.docx")), request("observe", whole=True)
-        )
-        self.screen = screen_of(seen)
+        try:
+            (restored,) = self._request(request("restore", 2, True, path=str(self.office.work / "state.docx")))
+        except RequestError:  # what undoes itself can refuse to
+            return False
+        self.screen = screen_of(self._look())
         return restored and self.screen.observation == self.first
 
     def _carry_out(self, action: Action) -> tuple[str, bool]:
@@ -198,14 +198,27 @@ class WriterEnvironment(gymnasium.Env):
         if not act.requests:
             self._show(act.result)
             return act.result, False
-        *values, seen = self._request(*act.requests, request("observe", whole=True))
+        try:
+            values = self._request(*act.requests)
+        except RequestError as error:
+            self.screen = screen_of(self._look(), f"not possible: {error}")
+            return self.screen.observation.result, True
         refused = bool(act.refused) and values[-1] is False
-        result = act.refused if refused else act.result
+        result, seen = act.refused if refused else act.result, self._look()
         if seen["kind"] == "dialog" and seen["title"] in REFUSED_DIALOGS:
             result, refused = f"not available: {seen['title']}", True
-            seen = self._request(request("press", 2, keystrokes=[["ESCAPE", "", 0]]), request("observe", whole=True))[1]
+            self._request(ESCAPE)
+            seen = self._look()
         self.screen = screen_of(seen, result)
         return result, refused
+
+    def _look(self, fresh: bool = False) -> dict[str, Any]:
+        """What Writer shows. Raises ApplicationError, and ends it, when it can no longer say."""
+        try:
+            return self._request(request("observe", whole=True, **({"fresh": True} if fresh else {})))[0]
+        except RequestError as error:
+            self._kill()
+            raise ApplicationError(f"Writer cannot be read any more: {error}") from None
 
     def _show(self, result: str) -> None:
         observation = self.screen.observation.model_copy(update={"result": result})

@@ -88,9 +88,9 @@ class Office:
             self.kill()
             raise ApplicationError("Writer is gone") from None
         answers = self._answer(timeout or self.settings.step_timeout_s)
-        for request, answer in zip(requests, answers, strict=False):
+        for answer in answers:
             if answer["error"]:
-                raise RequestError(f"{request['do']}: {answer['error']}")
+                raise RequestError(answer["error"].strip().rpartition("\n")[2])
         return [answer["value"] for answer in answers]
 
     def _answer(self, timeout: float) -> Any:

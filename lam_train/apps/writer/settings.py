@@ -21,9 +21,9 @@ class WriterSettings(Settings):
     isolation: Literal["auto", "required", "none"] = "auto"
     """Run Writer in Linux namespaces, without a network and with one folder it can write into. `auto`: where the
     system allows it; `required`: refuse to run otherwise."""
-    start_timeout_s: float = Field(default=60.0, gt=0)
+    start_timeout_s: float = Field(default=120.0, gt=0)
     """How long a start may take before it counts as failed."""
-    step_timeout_s: float = Field(default=20.0, gt=0)
+    step_timeout_s: float = Field(default=60.0, gt=0)
     """How long a step, or bringing a document, may take before Writer is killed."""
     episode_timeout_s: float = Field(default=900.0, gt=0)
     """How long an episode may take, the policy's decisions included, before Writer is killed."""

@@ -235,8 +235,3 @@ class Desk:
 
     def dispatch(self, command, **arguments):
         self.dispatcher.executeDispatch(self.frame, command, "", 0, properties(**arguments))
-
-    def debug(self, code):
-        scope = {"desk": self, "tree": tree}
-        exec(code, scope)
-        return scope.get("result")
