@@ -74,7 +74,7 @@ def test_killed_and_gone_on_with(tmp_path, tasks):
 
 
 def plays_an_expert(body: dict) -> str:
-    """Plans "… X bold" with a name that is nearly Writer's; its plan for italics is for a control that does not exist."""
+    """Plans "… X bold" with a name that is nearly Writer's; for italics, with a control that does not exist."""
     said = body["messages"][1]["content"]
     if "You judge" in body["messages"][0]["content"]:
         changed = said.partition("<canvas_diff:>")[2].partition("<init_control_state:>")[0]
