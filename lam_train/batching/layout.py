@@ -22,8 +22,9 @@ class BatchingSettings(Settings):
     """merge equal prefixes of a step's samples into trees"""
     micro_batch_size: PositiveInt | None = None
     """most samples in a row; null: as many as fit"""
-    group_by: Literal["none", "task", "trajectory"] = "none"
-    """which samples meet in a step: any, or neighbours of one task or trajectory (more sharing, less mixing)"""
+    group_by: Literal["none", "task", "trajectory", "prefix"] = "none"
+    """which samples meet in a step: any; neighbours of one task or trajectory; or four groups that each have the
+    longest prefixes in common (more sharing, less mixing)"""
     overlong: Literal["refuse", "drop", "shorten"] = "refuse"
     """a sample longer than `max_tokens`: stop at the start with its id; leave it out and count it; or, of trajectories,
     leave out controls, history and text of its prompt (docs/step_format.md), never of its answer"""

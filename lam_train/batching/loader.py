@@ -14,8 +14,11 @@ import torch
 
 from lam_train.batching.layout import BatchingSettings, build_packs, lay_out
 from lam_train.batching.pack import Pack
+from lam_train.batching.tree import sort_samples
 from lam_train.errors import UserError
 from lam_train.language.sample import Samples
+
+GROUPS_IN_A_STEP, POOLED_STEPS = 4, 32  # of group_by=prefix
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ class EpochPlan:
         if self._cached is None or self._cached[0] != epoch:
             rng = np.random.default_rng([self.seed, epoch])
             shuffled = rng.permutation(len(self.samples))
-            if self.group_by != "none":
+            if self.group_by == "prefix":
+                shuffled = self._neighbours(shuffled, rng)
+            elif self.group_by != "none":
                 keys = self.samples.tasks if self.group_by == "task" else self.samples.trajectories
                 rank = {}
                 for index in shuffled:
@@ -56,6 +61,20 @@ class EpochPlan:
                 shuffled = np.asarray(sorted(shuffled, key=lambda index: rank[keys[index]]))
             self._cached = (epoch, shuffled)
         return self._cached[1]
+
+    def _neighbours(self, shuffled: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Sorts the samples of some steps by their tokens and deals them out in groups of neighbours, in random order.
+
+        Pools and the place of the first cut are random, so an epoch's groups are not those of another.
+        """
+        size = max(self.batch_size // GROUPS_IN_A_STEP, 1)
+        groups: list[np.ndarray] = []
+        for start in range(0, len(shuffled), POOLED_STEPS * self.batch_size):
+            pool = shuffled[start : start + POOLED_STEPS * self.batch_size]
+            alike = pool[sort_samples([self.samples.tokens(i) for i in pool])]
+            cut = np.split(alike, range(int(rng.integers(size)), len(alike), size))
+            groups += [cut[i] for i in rng.permutation(len(cut))]
+        return np.concatenate(groups)
 
     def step_samples(self, step: int) -> np.ndarray:
         """int64 [<= batch_size]: the samples of optimizer step `step` (from 0), counted over all epochs."""

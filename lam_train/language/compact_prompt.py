@@ -20,7 +20,7 @@ A line of ours begins with a type, a label or a word and a mark; text of others 
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lam_train.language.compact_answer import action_keys, action_of_keys
 from lam_train.language.control_handles import Handles, label_handle, label_of
@@ -46,13 +46,13 @@ MOST_GAPS = 8  # more labels left out than these begin a new line, with the next
 # Writing -------------------------------------------------------------------------------------------------------------
 
 
-def compact_prompt(state: State, format: StepFormat) -> list[dict[str, str]]:
-    """The messages that a policy is shown."""
+def compact_prompt(state: State, format: StepFormat, order: Sequence[str] = ORDER) -> list[dict[str, str]]:
+    """The messages that a policy is shown; `order` is another one only where orders are compared."""
     functions = ", ".join(function.signature() for function in FUNCTIONS.values())
     parts = prompt_parts(state, format)
     return [
         {"role": "system", "content": SYSTEM.format(app=one_line(state.app, "."), functions=functions)},
-        {"role": "user", "content": "\n".join(line for name in ORDER for line in parts[name])},
+        {"role": "user", "content": "\n".join(line for name in order for line in parts[name])},
     ]
 
 

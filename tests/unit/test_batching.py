@@ -140,11 +140,30 @@ def test_group_by_task_brings_a_task_into_neighbouring_steps():
     assert sum(a != b for a, b in pairwise(free)) > 20
 
 
-def test_the_order_depends_on_seed_and_epoch_alone():
+def test_group_by_prefix_makes_steps_cheaper_and_takes_every_sample_once():
+    samples = random_samples(203)
+
+    def tokens(group_by: str) -> int:
+        settings = BatchingSettings(group_by=group_by, workers=0)
+        loader = Loader(samples, settings, batch_size=16, steps=13, seed=0)
+        return sum(batch.physical_tokens for batch in loader)
+
+    assert tokens("prefix") < 0.9 * tokens("none")
+    plan = EpochPlan(samples, 16, 0, "prefix")
+    for epoch in range(2):
+        assert sorted(plan.order(epoch)) == list(range(203))
+    groups = [{frozenset(plan.order(e)[i : i + 4]) for i in range(0, 203, 4)} for e in range(2)]
+    assert len(groups[0] & groups[1]) < 20  # of 51: an epoch's groups are not those of another
+
+
+@pytest.mark.parametrize("group_by", ["none", "prefix"])
+def test_the_order_depends_on_seed_and_epoch_alone(group_by):
     samples = random_samples(50)
-    orders = {(s, e): tuple(EpochPlan(samples, 8, s).order(e)) for s in (0, 1) for e in (0, 1)}
+    orders = {(s, e): tuple(EpochPlan(samples, 8, s, group_by).order(e)) for s in (0, 1) for e in (0, 1)}
     assert len(set(orders.values())) == 4
-    assert tuple(EpochPlan(samples, 5, 0).order(1)) == orders[0, 1]
+    assert tuple(EpochPlan(samples, 8, 0, group_by).order(1)) == orders[0, 1]
+    if group_by == "none":
+        assert tuple(EpochPlan(samples, 5, 0).order(1)) == orders[0, 1]
 
 
 def test_the_loss_in_sharing_of_split_trees_is_reported():
