@@ -27,14 +27,19 @@ READ_OF_A_MESSAGE = ("role", "content", "from", "value", "name")
 CHANGES_THE_PROMPT = ("tools", "chat_template_kwargs", "images", "image", "videos", "audios")
 
 
+Source = Annotated[str, Field(min_length=1)]
+Sources = Source | Annotated[list[Source], Field(min_length=1)]
+
+
 class DataSettings(Settings):
     """Where samples come from."""
 
-    train: Annotated[str, Field(min_length=1)] = f"{SHIPPED}/train.jsonl"
-    """a .jsonl, .json or .parquet file, a folder of them, `hf:OWNER/NAME[:SPLIT]`, or `shipped:NAME` (small data)"""
-    validation: Annotated[str, Field(min_length=1)] | None = "auto"
+    train: Sources = f"{SHIPPED}/train.jsonl"
+    """a .jsonl, .json or .parquet file, a folder of them, `hf:OWNER/NAME[:SPLIT]`, or `shipped:NAME` (small data);
+    [ONE,ANOTHER] reads several, in that order"""
+    validation: Sources | None = "auto"
     """the same for validation; `auto`: the file `validation` beside a training file `train`, or the folder
-    `NAME-validation` beside a training folder NAME, if any; null: none"""
+    `NAME-validation` beside a training folder NAME, of each source that has one; null: none"""
     splits: Annotated[list[Split], Field(min_length=1)] = ["train"]
     """of trajectories in `train`, those of these splits are learned from; the test split is always refused"""
     on_bad_record: Literal["refuse", "skip"] = "refuse"
@@ -54,11 +59,21 @@ def resolve_data(where: str) -> str:
     return str(shipped_folder() / name) if name != where else where
 
 
-def validation_data(settings: DataSettings) -> str | None:
+def listed(where: str | list[str]) -> list[str]:
+    """The sources, one or several, as a list."""
+    return [where] if isinstance(where, str) else where
+
+
+def validation_data(settings: DataSettings) -> str | list[str] | None:
     """Where the validation samples are, or None."""
     if settings.validation != "auto":
         return settings.validation
-    train = Path(resolve_data(settings.train)).expanduser()
+    found = [beside for source in listed(settings.train) if (beside := _validation_beside(source))]
+    return found[0] if found and isinstance(settings.train, str) else found or None
+
+
+def _validation_beside(source: str) -> str | None:
+    train = Path(resolve_data(source)).expanduser()
     if train.is_dir():
         beside = train.with_name(f"{train.name}-validation")
         return str(beside) if beside.is_dir() else None
@@ -67,16 +82,17 @@ def validation_data(settings: DataSettings) -> str | None:
 
 
 def read_samples(
-    where: str, language: Language, on_bad_record: str, key: str, steps: StepReader | None = None
+    where: str | list[str], language: Language, on_bad_record: str, key: str, steps: StepReader | None = None
 ) -> tuple[list[Sample], BadRecords]:
-    """The samples at `where` in order; `key` is the setting that named it, for messages. Raises UserError.
+    """The samples at `where`, one source or several, in order; `key` is the setting that named it, for messages.
 
-    `steps` makes and counts those of trajectories; without it a file of trajectories is refused.
+    Raises UserError. `steps` makes and counts those of trajectories; without it a file of trajectories is refused.
     """
     samples: list[Sample] = []
     bad = BadRecords()
     seen: dict[str, str] = {}
-    for place, row in _rows(resolve_data(where), key, on_bad_record, bad):
+    sources = [resolve_data(source) for source in listed(where)]
+    for place, row in (found for source in sources for found in _rows(source, key, on_bad_record, bad)):
         try:
             made = to_samples(row, language, place, steps)
             taken = next((sample.id for sample in made if sample.id in seen), None)
