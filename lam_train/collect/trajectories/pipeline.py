@@ -97,6 +97,8 @@ def collect_trajectories(
     tasks = select(tasks, settings.splits, settings.families, settings.most_tasks, settings.seed)
     with ExitStack() as stack:
         who = load_expert(expert, settings.application)
+        if hasattr(who, "endpoint"):
+            stack.callback(who.endpoint.close)
         judge = _judge(settings, stack)
         collection = stack.enter_context(Collection(Path(settings.output).expanduser(), settings.shard_size))
         names = {"application": settings.application, "expert": who.name, "judge": judge.by if judge else None}
