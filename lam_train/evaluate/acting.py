@@ -107,14 +107,16 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def model_identity(path: str | None) -> str:
-    """A model's folder and a digest of its files' names, sizes and times: answers of another are not gone on with."""
-    if path is None:
-        return "the recipe's model"
+def model_identity(path: str) -> str:
+    """A model's folder with a digest of its files' names, sizes and times; what is no folder, by its name."""
     folder = Path(path).expanduser()
-    files = sorted(folder.rglob("*")) if folder.is_dir() else []
-    stats = [(str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return f"{path} {hashlib.sha256(json.dumps(stats).encode()).hexdigest()[:12]}"
+    if not folder.is_dir():
+        return path
+    stats = [
+        (str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in sorted(folder.rglob("*"))
+    ]
+    return f"{path} (digest {hashlib.sha256(json.dumps(stats).encode()).hexdigest()[:12]})"
 
 
 def check_identities(output: Path, identities: dict[str, str]) -> None:
@@ -124,7 +126,8 @@ def check_identities(output: Path, identities: dict[str, str]) -> None:
     for name, identity in identities.items():
         if before.get(name, identity) != identity:
             raise UserError(
-                f"{output} holds the answers of {name} = {before[name]}, not of {identity}: take another run_dir"
+                f"{output} holds the answers of {name} = {before[name]}, not of {identity}: take another run_dir, or "
+                "the settings of before"
             )
     output.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")

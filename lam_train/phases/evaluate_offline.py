@@ -26,7 +26,7 @@ def compare(
     """The report on all models of the settings; goes on with answers that are in the folder already."""
     output = run_dir / folder
     trajectories = expert_successes(settings)
-    policies, identities = policies_of(recipe, settings, expert=False)
+    policies, identities = policies_of(recipe, settings, expert=False, episodes=False)
     check_identities(output, identities)
     report, rows = evaluate_offline(policies, trajectories, settings, output)
     write_offline_report(report, rows, trajectories, settings, output)

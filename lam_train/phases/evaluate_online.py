@@ -30,7 +30,7 @@ def compare(
     """The report on all policies of the settings; goes on with episodes that are in the folder already."""
     output = run_dir / folder
     tasks = chosen_tasks(all_tasks(recipe, settings), settings, settings.data or "Writer's tasks")
-    policies, identities = policies_of(recipe, settings, expert=settings.expert)
+    policies, identities = policies_of(recipe, settings, expert=settings.expert, episodes=True)
     check_identities(output, identities)
     with ExitStack() as stack:
         environments = open_applications(recipe.app)

@@ -347,3 +347,34 @@ def test_nothing_to_evaluate_is_said(tmp_path):
     lazy.decide = lambda states: []
     with pytest.raises(UserError, match="scripted gave 0 decisions for 3 states"):
         evaluate_offline({"a": lambda: lazy}, TRAJECTORIES, settings(), tmp_path)
+
+
+def test_who_answers_is_a_models_files_and_how_it_answers(tmp_path):
+    from lam_train.phases.acting import policies_of
+    from lam_train.recipe import compose_recipe
+
+    (tmp_path / "config.json").write_text("{}")
+
+    def who(*overrides, **more):
+        models = [f"evaluate_online.models.LAM2={tmp_path}", "~evaluate_online.models.LAM1"]
+        recipe = compose_recipe(["+recipe=evaluate_online", "model=tiny", *models, *overrides])
+        return policies_of(recipe, recipe.evaluate_online, **{"expert": True, "episodes": True, **more})
+
+    policies, identities = who()
+    assert list(policies) == ["expert", "untrained", "LAM2"]
+    assert identities["untrained"] == "tiny"
+    assert identities["every episode"] == "the default settings"
+    assert who("policy.local.batch_size=3", "evaluate_online.limit=3")[1] == identities
+    assert who("format.kind=compact", "format.history=2")[1]["LAM2"] == identities["LAM2"] + ", kind=compact history=2"
+    assert who("policy.local.max_new_tokens=9")[1]["untrained"] == "tiny, max_new_tokens=9"
+    assert who("episode.max_steps=5")[1]["every episode"] == "max_steps=5"
+    assert "every episode" not in who(episodes=False)[1]
+    assert list(who(expert=False)[0]) == ["untrained", "LAM2"]
+    asked = who("policy=endpoint")[1]["endpoint"]
+    assert "http://127.0.0.1:8000/v1" in asked
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    assert who()[1]["LAM2"] != identities["LAM2"]
+    with pytest.raises(UserError, match=r"models\.expert: the name is taken"):
+        who("evaluate_online.models.expert=null")
+    with pytest.raises(UserError, match="no such folder"):
+        who(f"evaluate_online.models.LAM3={tmp_path}/missing")
