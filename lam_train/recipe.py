@@ -22,7 +22,7 @@ from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.open_policy import PolicySettings
 from lam_train.apps.writer.settings import WriterSettings
 from lam_train.apps.writer.tasks.generate import TaskSettings
-from lam_train.apps.writer.walk.settings import WalkSettings
+from lam_train.apps.writer.walk.settings import EvolveWalkSettings, WalkSettings
 from lam_train.batching.layout import BatchingSettings
 from lam_train.collect.evolve.evolve_plans import EvolvePlansSettings
 from lam_train.collect.evolve.validated import EvolveTasksSettings
@@ -49,6 +49,7 @@ Run = Literal[
     "expert_imitation",
     "collect_plans",
     "collect_application_plans",
+    "evolve_application_plans",
     "make_tasks",
     "collect",
     "evolve_tasks",
@@ -58,9 +59,20 @@ Run = Literal[
     "evaluate_online",
     "act",
     "export",
-    "quickstart",
+    "stages",
 ]
 GROUPS = ("model", "engine", "data", "tracker", "launch", "app", "expert", "policy")
+
+
+class StageSettings(Settings):
+    """A recipe among several that run one after the other."""
+
+    recipe: str
+    """its name, as in +recipe=NAME"""
+    does: str = ""
+    """what it is for, said when it begins"""
+    overrides: list[str] = Field(default_factory=list)
+    """KEY=VALUE, as on the command line"""
 
 
 class Recipe(Settings):
@@ -89,6 +101,7 @@ class Recipe(Settings):
     collect: CollectSettings = Field(default_factory=CollectSettings)
     app: WriterSettings = Field(default_factory=WriterSettings)
     walk: WalkSettings = Field(default_factory=WalkSettings)
+    evolve_walk: EvolveWalkSettings = Field(default_factory=EvolveWalkSettings)
     tasks: TaskSettings = Field(default_factory=TaskSettings)
     trajectories: CollectTrajectoriesSettings = Field(default_factory=CollectTrajectoriesSettings)
     evolve_tasks: EvolveTasksSettings = Field(default_factory=EvolveTasksSettings)
@@ -98,6 +111,10 @@ class Recipe(Settings):
     episode: EpisodeSettings = Field(default_factory=EpisodeSettings)
     act: ActSettings = Field(default_factory=ActSettings)
     evaluate: EvaluateSettings | None = None
+    stages: dict[str, StageSettings] = Field(default_factory=dict)
+    """name -> recipe, in their order; each runs in run_dir/NAME"""
+    results: dict[str, str] = Field(default_factory=dict)
+    """path in run_dir -> what it is, said at the end"""
     evaluate_offline: EvaluateOfflineSettings = Field(default_factory=EvaluateOfflineSettings)
     evaluate_online: EvaluateOnlineSettings = Field(default_factory=EvaluateOnlineSettings)
 

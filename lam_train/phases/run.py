@@ -20,6 +20,7 @@ TRAINS = {
 ALONE = {
     "act": "lam_train.phases.act",
     "collect_application_plans": "lam_train.phases.collect_application_plans",
+    "evolve_application_plans": "lam_train.phases.evolve_application_plans",
     "collect_plans": "lam_train.phases.collect_plans",
     "collect": "lam_train.phases.collect",
     "evolve_tasks": "lam_train.phases.evolve_tasks",
@@ -29,7 +30,7 @@ ALONE = {
     "evaluate_online": "lam_train.phases.evaluate_online",
     "export": "lam_train.phases.export",
     "make_tasks": "lam_train.phases.make_tasks",
-    "quickstart": "lam_train.phases.quickstart",
+    "stages": "lam_train.phases.stages",
 }
 
 

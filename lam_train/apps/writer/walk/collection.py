@@ -9,26 +9,26 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from lam_train.apps.writer.environment import WriterEnvironment
 from lam_train.apps.writer.settings import WriterSettings
 from lam_train.apps.writer.walk.card import card_text, counted, examples_text
 from lam_train.apps.writer.walk.commands import Registry
 from lam_train.apps.writer.walk.dialogs import DialogDefinitions
 from lam_train.apps.writer.walk.menus import Entry, menu_entries, open_entries
 from lam_train.apps.writer.walk.plans import Result
+from lam_train.apps.writer.walk.pool import Writers
 from lam_train.apps.writer.walk.settings import WalkSettings
 from lam_train.apps.writer.walk.walker import Sources, Walker
 from lam_train.apps.writer.walk.wording import task_of
 from lam_train.collect.split import SPLITS, Split, split_of
-from lam_train.collect.trajectories.progress import EpisodeProgress
 from lam_train.collect.trajectories.store import FolderLock, ShardStore
 from lam_train.errors import UserError
 from lam_train.records import Record, TaskPlan, write_jsonl
 
 log = logging.getLogger(__name__)
+
+CHANGE_WRITER = ("View", "Tools")  # menus that change Writer itself, which then starts afresh
 
 
 class Walked(Record):
@@ -64,17 +64,12 @@ def walk(settings: WalkSettings, writer: WriterSettings, output: Path) -> None:
         raise UserError(f"walk.entries={settings.entries}: no entry begins so; one of {len(entries)} is {entries[0]}")
     journal = Journal(output, settings.shard_size)
     left = [entry for entry in chosen if str(entry) not in journal.walked]
-    work = Work(sources, settings.values, writer, journal)
-    with (
-        EpisodeProgress("walking Writer", "entries", len(left)) as progress,
-        ThreadPoolExecutor(writer.instances) as pool,
-    ):
-        try:
-            for future in as_completed([pool.submit(work.walk, entry) for entry in left]):
-                progress.advance(future.result())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            journal.close()
+    writers = Writers(writer)
+    work = Work(sources, settings.values, writers, journal)
+    try:
+        writers.run(left, work.walk, "walking Writer", "entries")
+    finally:
+        journal.close()
 
 
 class Journal:
@@ -101,11 +96,10 @@ class Journal:
 
 
 class Work:
-    """Walks one entry with a Writer of its own thread, which starts afresh for every entry."""
+    """Walks entries, each with the Writer of the thread it is called in."""
 
-    def __init__(self, sources: Sources, values: int, writer: WriterSettings, journal: Journal) -> None:
-        self.sources, self.values, self.journal = sources, values, journal
-        self.writer = writer.model_copy(update={"max_steps": 10**9, "episode_timeout_s": 1e9})
+    def __init__(self, sources: Sources, values: int, writers: Writers, journal: Journal) -> None:
+        self.sources, self.values, self.writers, self.journal = sources, values, writers, journal
 
     def walk(self, entry: Entry) -> bool:
         """Whether at least one plan of the entry worked."""
@@ -116,21 +110,19 @@ class Work:
             worked += bool(result.seen)
             self.journal.result(result)
 
-        environment = WriterEnvironment(self.writer)
+        environment = self.writers.mine()
         walker = Walker(environment, self.sources, report, self.journal.known, self.values)
         try:
             outcome = walker.walk(entry)
-        finally:
+        except Exception as error:  # one entry must not end the walk of five hundred; it is named in walk/entries
+            log.exception("%s: the walk of this entry ended early", entry)
+            outcome = f"ended early: {type(error).__name__}: {error}"
             environment.close()
-        log.info("%s: %s; %d pairs in %.0f s", entry, outcome, worked, time.monotonic() - begun)
-        self.journal.entry(
-            Walked(
-                entry=str(entry),
-                outcome=outcome[:300],
-                seconds=round(time.monotonic() - begun, 1),
-                steps=walker.driver.steps,
-            )
-        )
+        if entry.path[0] in CHANGE_WRITER:
+            environment.close()
+        seconds, steps = round(time.monotonic() - begun, 1), walker.driver.steps
+        log.info("%s: %s; %d pairs, %d steps, %.0f s", entry, outcome, worked, steps, seconds)
+        self.journal.entry(Walked(entry=str(entry), outcome=outcome[:300], seconds=seconds, steps=steps))
         return worked > 0
 
 

@@ -63,6 +63,14 @@ class Execution:
             self.driver.do([move])
         raise ApplicationError(f"{self.driver.observation.window}: cannot be closed")
 
+    def left(self) -> bool:
+        """Whether the document alone is on the screen now; what stood before it is closed."""
+        try:
+            self.leave()
+        except (ApplicationError, StepFailed):
+            return False
+        return True
+
     def attempt(self, draft: Draft, check: Callable[[Draft], str]) -> Result:
         """Does a draft and checks it; `check` returns how its effect was seen, or raises StepFailed."""
         try:

@@ -2,7 +2,7 @@
 
 from pydantic import JsonValue
 
-from lam_train.records import Control, Record, TaskPlan, Text
+from lam_train.records import Control, Record, Split, TaskPlan, Text
 
 SOURCE = "libreoffice-writer-walk"
 APP = "LibreOffice Writer"
@@ -82,6 +82,29 @@ class Draft(Record):
             page=f"{SOURCE}/{self.page}",
             kind="steps" if len(self.moves) > 1 else "menu_path",
         )
+
+
+class Composition(Record):
+    """Two plans as one."""
+
+    id: Text
+    first: Draft
+    second: Draft
+    moves: list[Move]
+
+
+class Evolved(Record):
+    """A pair made of pairs, and what became of it."""
+
+    id: Text
+    how: Text  # "value", "composition" or "wording"
+    task: Text
+    plan: list[Text]
+    page: Text
+    split: Split
+    seen: str = ""
+    failed: str = ""
+    detail: str = ""
 
 
 class Result(Record):

@@ -26,3 +26,24 @@ class WalkSettings(Settings):
     """How many random pairs are written out to look at."""
     shard_size: int = Field(default=20_000, ge=1)
     """Results a file."""
+
+
+class EvolveWalkSettings(Settings):
+    """More pairs from those of a walk: plans with other values, two plans in one, other words."""
+
+    data: str = "collected/application_plans"
+    """What `collect_application_plans` wrote."""
+    output: str = "collected/evolved_application_plans"
+    """The folder for the evolved pairs, their card and counts; the same command goes on in it."""
+    values: int = Field(default=2, ge=0)
+    """Other values that a number or text field is given, each executed."""
+    compositions: int = Field(default=1000, ge=0)
+    """How many compositions of two plans are tried, each executed."""
+    wordings: int = Field(default=1, ge=0)
+    """Other wordings of a task, at most; the plan is the executed one."""
+    seed: int = 0
+    """Another seed, other compositions."""
+    examples: int = Field(default=20, ge=0)
+    """How many random pairs are written out to look at."""
+    shard_size: int = Field(default=20_000, ge=1)
+    """Results a file."""

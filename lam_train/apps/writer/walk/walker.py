@@ -286,7 +286,7 @@ class Walker:
             if setting is None:
                 continue
             try:
-                execution.fresh()
+                execution.done = None  # the dialog is left: nothing of the opener before is kept
                 window = execution.reach(page.opening).window
                 after = execution.reach([*page.opening, setting.move])
             except StepFailed:

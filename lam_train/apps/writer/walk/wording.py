@@ -116,9 +116,10 @@ def keys_step(shown: str) -> str:
 def task_of(draft: Draft, variant: str = "") -> str:
     """A request for what the plan does; another variant may give another wording."""
     key = draft.id + variant
-    place = Place(draft.dialog, draft.tab, draft.group, draft.of)
+    of = "" if draft.of in _WHERE_THE_CURSOR_IS and _menu_of(draft) in _NOT_ABOUT_THE_CURSOR else draft.of
+    place = Place(draft.dialog, draft.tab, draft.group, of)
     if draft.kind == "command":
-        return with_way(command_task(draft.path, draft.tooltip, draft.of, key), draft.way, key)
+        return with_way(command_task(draft.path, draft.tooltip, of, key), draft.way, key)
     if draft.kind == "open":
         return with_way(open_task(place, key), draft.way, key)
     if draft.kind == "tab":
@@ -130,6 +131,19 @@ def task_of(draft: Draft, variant: str = "") -> str:
     if draft.kind == "list":
         return list_task(place, draft.control, key)
     return value_task(place, draft.control, f"“{draft.value}”" if draft.kind == "text" else draft.value, key)
+
+
+# What these menus offer is about the document as a whole, wherever the cursor is.
+_NOT_ABOUT_THE_CURSOR = ("Insert", "Edit", "View", "Tools")
+_WHERE_THE_CURSOR_IS = ("the current paragraph", "the selected text", "the table")
+
+
+def _menu_of(draft: Draft) -> str:
+    """The menu that a plan begins in, or ""."""
+    if draft.path:
+        return draft.path[0] if draft.path[-1] not in ("Cut", "Copy", "Paste") else ""
+    chosen = next((move.text for move in draft.moves if move.text.startswith("Choose ")), "")
+    return chosen.removeprefix("Choose ").partition(" > ")[0]
 
 
 @dataclass(frozen=True)
@@ -251,7 +265,7 @@ def command_task(path: Sequence[str], tooltip: str, of: str, key: str) -> str:
     """Giving a command that stands at `path` in the menus, for what `of` names."""
     label = path[-1]
     tooltip = re.split(r"\. |\s*\(", tooltip or label)[0].rstrip(".")
-    about = f" for {of}" if of and path[0] != "Insert" else ""
+    about = f" for {of}" if of and of.split()[-1] not in tooltip.lower() else ""
     if first_word(tooltip) in VERBS and len(tooltip.split()) > 1:
         return f"{tooltip}{about}"
     rule = next((words for start, words in _BY_MENU if tuple(path[: len(start)]) == start), _OTHERWISE)
