@@ -24,10 +24,12 @@ class Act:
     refused: str = ""  # the result when the last request's value is false
 
 
-def request(do: str, settle: int = 0, whole: bool = False, **arguments: Any) -> dict[str, Any]:
-    """A request for `inside/macro.py`: a method of Desk, the rounds of the event queue to let pass after it, and
-    whether to wait for its end although it lets events pass itself."""
-    return {"do": do, "with": arguments, "settle": settle, "whole": whole}
+def request(
+    do: str, settle: int = 0, whole: bool = False, until_still: bool = False, **arguments: Any
+) -> dict[str, Any]:
+    """A request for `inside/macro.py`: a method of Desk; the rounds of the event queue to let pass after it; whether
+    to wait for its end although it lets events pass itself; whether to repeat it until its value no longer changes."""
+    return {"do": do, "with": arguments, "settle": settle, "whole": whole, "until_still": until_still}
 
 
 def act_of(action: Action, screen: Screen) -> Act:

@@ -32,7 +32,6 @@ class Screen:
     kind: str  # "document", "dialog" or "menu"
     observation: Observation
     nodes: dict[str, dict[str, Any]]  # by label
-    selection: str = ""
 
     def node(self, label: str) -> dict[str, Any] | None:
         return self.nodes.get(label)
@@ -49,7 +48,7 @@ def screen_of(seen: dict[str, Any], result: str = "") -> Screen:
         modal=seen["kind"] != "document",
         result=result,
     )
-    return Screen(seen["kind"], observation, labelled, seen.get("selection", ""))
+    return Screen(seen["kind"], observation, labelled)
 
 
 def is_listed(node: dict[str, Any], kind: str) -> bool:

@@ -163,13 +163,13 @@ class WriterEnvironment(gymnasium.Env):
         document = self.office.work / self.original.name
         shutil.copyfile(self.original, document)
         size = {"width": self.settings.width, "height": self.settings.height}
-        (opened,) = self._request(request("open", 3, True, url=document.as_uri(), **size))
+        (opened,) = self._request(request("open", 2, True, url=document.as_uri(), **size))
         if not opened:
             raise UserError(f"{self.original}: Writer cannot open it")
-        seen = self._look(fresh=True)
+        self._request(request("lay_out", whole=True, until_still=True))
+        self.screen, self.shown = screen_of(self._look()), self.original
         (self.view,) = self._request(request("remember", whole=True, path=str(self.office.work / "state.docx")))
         self.office.view = self.office.view or self.view
-        self.screen, self.shown = screen_of(seen), self.original
         self.first = self.screen.observation
 
     def _restore(self) -> bool:
@@ -212,17 +212,17 @@ class WriterEnvironment(gymnasium.Env):
         self.screen = screen_of(seen, result)
         return result, refused
 
-    def _look(self, fresh: bool = False) -> dict[str, Any]:
+    def _look(self) -> dict[str, Any]:
         """What Writer shows. Raises ApplicationError, and ends it, when it can no longer say."""
         try:
-            return self._request(request("observe", whole=True, **({"fresh": True} if fresh else {})))[0]
+            return self._request(request("observe", whole=True, until_still=True))[0]
         except RequestError as error:
             self._kill()
             raise ApplicationError(f"Writer cannot be read any more: {error}") from None
 
     def _show(self, result: str) -> None:
         observation = self.screen.observation.model_copy(update={"result": result})
-        self.screen = Screen(self.screen.kind, observation, self.screen.nodes, self.screen.selection)
+        self.screen = Screen(self.screen.kind, observation, self.screen.nodes)
 
     def _verdict(self, saved: Path) -> Verdict:
         if self.check is None:

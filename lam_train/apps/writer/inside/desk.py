@@ -17,6 +17,9 @@ def properties(**values):
     return tuple(PropertyValue(Name=name, Value=value) for name, value in values.items())
 
 
+STILL = 3  # looks that must come out the same
+
+
 class Desk:
     """The one document that is open, its window, and the controls of the last observation by number."""
 
@@ -27,6 +30,7 @@ class Desk:
         self.dispatcher = self.service("com.sun.star.frame.DispatchHelper")
         self.document = None
         self.handles = []
+        self.dialog = None  # title and names of the dialog that was observed last
         self.menu = []  # accessible objects of the open menus, outermost first
 
     def service(self, name):
@@ -119,23 +123,29 @@ class Desk:
         self.menu = []
         return "document", self.window, None
 
-    def observe(self, fresh=False):
-        """What shows. `fresh`: the window is new, and its toolbars still find their place."""
+    def observe(self):
+        """What shows: the open menu, else the dialog in front, else the window with the document's text."""
         kind, _, accessible = self.focused()
         self.handles = []
         if kind == "menu":
             title = " > ".join(menu.getAccessibleName() for menu in self.menu)
-            return {"kind": kind, "title": title, "nodes": tree.menu_items(self, accessible)}
+            return {"kind": kind, "title": title, "nodes": tree.menu_items(self, accessible), "still": 0}
         if kind == "dialog":
             nodes, messages = tree.dialog(self, accessible)
             title = accessible.getAccessibleName()
-            return {"kind": kind, "title": title, "nodes": nodes, "messages": messages}
+            known, self.dialog = self.dialog, (title, [node["name"] for node in nodes])
+            still = 1 if known == self.dialog else STILL
+            return {"kind": kind, "title": title, "nodes": nodes, "messages": messages, "still": still}
+        self.dialog = None
         if tree.STATE.ACTIVE not in tree.states_of(self.window.getAccessibleContext()):
             self.window.toFront()  # a closed dialog leaves the focus nowhere, and menus would stay shut
-        if fresh or self.bars is None:
-            self.bars = toolbars.Bars(self)
+        self.bars = self.bars or toolbars.Bars(self)
         nodes = self.bars.menus() + self.bars.controls() + self.text.nodes(self)
-        return {"kind": kind, "title": self.frame.Title, "nodes": nodes, "selection": self.text.selection()}
+        return {"kind": kind, "title": self.frame.Title, "nodes": nodes, "still": 0}
+
+    def lay_out(self):
+        """How many buttons of a new window's toolbars have found their place."""
+        return {"buttons": toolbars.showing(self.window), "still": STILL}
 
     def handle(self, thing):
         self.handles.append(thing)

@@ -133,16 +133,6 @@ class Text:
         except Exception:  # the cursor is in no text: a drawing is selected, or a comment is written
             return []
 
-    def selection(self):
-        """The selected text, of cells and of several pieces, too."""
-        selected = self.document.CurrentSelection
-        try:
-            if hasattr(selected, "getCellNames") or hasattr(selected, "getRangeAddress"):
-                return "table"
-            return "\n".join(piece.String for piece in indexed(selected))
-        except Exception:  # no text: a drawing, nothing
-            return ""
-
     def select(self, item, text):
         """Selects an item's content, or the first occurrence of `text` in it; says whether it was there."""
         cursor = item.cursor()

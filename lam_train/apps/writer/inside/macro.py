@@ -17,7 +17,6 @@ from desk import Desk  # the modules beside this one, in pythonpath/
 
 desk = None
 TICK_S = 0.002
-SAME_LOOKS = 3
 MOST_LOOKS = 30
 
 
@@ -81,23 +80,26 @@ def call(requests):
         function = functools.partial(getattr(desk, request["do"]), **request["with"])
         value, error = main.call(function, request["whole"])
         main.settle(request["settle"], desk.toolkit.processEventsToIdle)
-        if request["do"] == "observe" and not error and (value["kind"] == "dialog" or request["with"]):
-            value, error = observe_until_still(main, function, value)
+        if request["until_still"] and not error:
+            value, error = until_still(main, function, value)
         answers.append({"value": value, "error": error})
         if error:
             break
     return json.dumps(answers)
 
 
-def observe_until_still(main, observe, value):
-    """A new window or dialog is laid out and painted after it has opened: what it shows counts once that is still."""
-    same = 0
+def until_still(main, look, value):
+    """The value of a look once it no longer changes: a new window or dialog is laid out and painted after it opened.
+
+    A look says in "still" how often it must come out the same; 0 takes it as it is.
+    """
+    error, same = None, 0
     for _ in range(MOST_LOOKS):
-        main.settle(1, desk.toolkit.processEventsToIdle)
-        before, (value, error) = value, main.call(observe, True)
-        same = same + 1 if value == before else 0
-        if error or same == SAME_LOOKS:
+        if error or same >= value["still"]:
             break
+        main.settle(1, desk.toolkit.processEventsToIdle)
+        before, (value, error) = value, main.call(look, True)
+        same = same + 1 if value == before else 0
     return value, error
 
 

@@ -24,17 +24,25 @@ class Status(unohelper.Base, XStatusListener):
         pass
 
 
+def of_window(window):
+    parts = [part for _, part in tree.children(window.getAccessibleContext())]
+    return [bar for part in parts for _, bar in tree.children(part) if tree.role_of(bar) == "TOOL_BAR"]
+
+
+def showing(window):
+    """The number of the toolbars' buttons that show."""
+    buttons = [button for bar in of_window(window) for _, button in tree.children(bar)]
+    return sum(tree.STATE.SHOWING in tree.states_of(button) for button in buttons)
+
+
 class Bars:
     def __init__(self, desk):
         self.desk = desk
         self.urls = desk.service("com.sun.star.util.URLTransformer")
         self.status = Status()
-        root = desk.window.getAccessibleContext()
-        parts = [part for _, part in tree.children(root)]
-        self.menu_bar = next(part for part in parts if tree.role_of(part) == "MENU_BAR")
+        self.menu_bar = tree.first_of(desk.window.getAccessibleContext(), "MENU_BAR")
         self.menu_nodes = [(menu, menu.getAccessibleName()) for _, menu in tree.children(self.menu_bar)]
-        bars = [bar for part in parts for _, bar in tree.children(part) if tree.role_of(bar) == "TOOL_BAR"]
-        self.items = [item for bar in bars for item in self.items_of(bar)]
+        self.items = [item for bar in of_window(desk.window) for item in self.items_of(bar)]
 
     def items_of(self, bar):
         """(accessible object, role, name, longer name, command's dispatch, its URL) of each button that shows."""
