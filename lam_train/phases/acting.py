@@ -1,14 +1,21 @@
 """What the evaluations of acting share: which policies a recipe compares."""
 
+import logging
 from collections.abc import Collection
+from pathlib import Path
+
+import yaml
 
 from lam_train.agent.open_policy import PolicySettings, open_policy
 from lam_train.errors import UserError
 from lam_train.evaluate.acting import ActingSettings, LoadPolicy, model_identity
 from lam_train.evaluate.online import EXPERT
+from lam_train.language.step_format import StepFormat
 from lam_train.model.load import ModelSettings, resolve_folder
 from lam_train.recipe import Recipe
 from lam_train.settings import Settings
+
+log = logging.getLogger(__name__)
 
 ENDPOINT = "endpoint"
 
@@ -24,6 +31,7 @@ def policies_of(
     """
     policies: dict[str, PolicySettings] = {}
     identities: dict[str, str] = {}
+    formats = formats_of(recipe, settings)
     if expert:
         policies[EXPERT] = recipe.policy.model_copy(update={"kind": "expert"})
         identities[EXPERT] = "the embedded expert"
@@ -32,24 +40,48 @@ def policies_of(
             raise UserError(f"models.{name}: the name is taken by another row; choose another")
         model = recipe.model if path is None else ModelSettings(path=path)
         policies[name] = recipe.policy.model_copy(update={"kind": "local", "path": path, "name": name})
-        identities[name] = f"{model_identity(resolve_folder(model) or model.source)}{_answering(recipe)}"
+        identities[name] = f"{model_identity(resolve_folder(model) or model.source)}{_answering(recipe, formats[name])}"
     if recipe.policy.endpoint is not None:
         policies[ENDPOINT] = recipe.policy.model_copy(update={"kind": "endpoint", "name": ENDPOINT})
         identities[ENDPOINT] = f"{recipe.policy.endpoint.model} at {recipe.policy.endpoint.base_url}"
-
     if episodes:
         identities["every episode"] = _set(recipe.episode) or "the default settings"
 
-    def load(policy: PolicySettings) -> LoadPolicy:
-        return lambda: open_policy(policy, recipe.model, recipe.format, "writer")
+    def load(name: str) -> LoadPolicy:
+        return lambda: open_policy(policies[name], recipe.model, formats.get(name, recipe.format), "writer")
 
-    return {name: load(policy) for name, policy in policies.items()}, identities
+    return {name: load(name) for name in policies}, identities
 
 
-def _answering(recipe: Recipe) -> str:
+def formats_of(recipe: Recipe, settings: ActingSettings) -> dict[str, StepFormat]:
+    """Name of a model -> how steps are written for it: as in its training, where its run's folder says how.
+
+    For the others it is the recipe's `format`; where that has nothing but defaults, the first trained model's, so that
+    all are shown the same.
+    """
+    trained = {name: trained_format(path) for name, path in settings.models.items() if path is not None}
+    known = {name: found for name, found in trained.items() if found is not None}
+    default = next(iter(known.values()), recipe.format) if recipe.format == StepFormat() else recipe.format
+    for name, found in known.items():
+        if found != default:
+            log.warning("%s is shown steps as in its training (%s), not as the others", name, _set(found) or "paper")
+    return {name: known.get(name, default) for name in settings.models}
+
+
+def trained_format(path: str) -> StepFormat | None:
+    """The format that a model was trained on, from recipe.yaml beside its folder; None where that does not say."""
+    file = Path(path).expanduser().parent / "recipe.yaml"
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return StepFormat.model_validate(values["format"]) if values["run"] == "expert_imitation" else None
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _answering(recipe: Recipe, format: StepFormat) -> str:
     """The settings that decide what a model answers, where they are not the defaults."""
     faster = {"batch_size", "prefix_cache_tokens", "device"}  # change no answer, but for rounding
-    return "".join(f", {words}" for words in (_set(recipe.format), _set(recipe.policy.local, faster)) if words)
+    return "".join(f", {words}" for words in (_set(format), _set(recipe.policy.local, faster)) if words)
 
 
 def _set(settings: Settings, without: Collection[str] = ()) -> str:

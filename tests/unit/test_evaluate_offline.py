@@ -378,3 +378,24 @@ def test_who_answers_is_a_models_files_and_how_it_answers(tmp_path):
         who("evaluate_online.models.expert=null")
     with pytest.raises(UserError, match="no such folder"):
         who(f"evaluate_online.models.LAM3={tmp_path}/missing")
+
+
+def test_a_model_is_shown_steps_as_in_its_training(tmp_path):
+    from lam_train.phases.acting import formats_of
+    from lam_train.recipe import compose_recipe
+
+    for run, kind in (("expert_imitation", "compact"), ("task_plan", "paper")):
+        (tmp_path / run / "model").mkdir(parents=True)
+        (tmp_path / run / "recipe.yaml").write_text(f"run: {run}\nformat: {{kind: {kind}, history: 3}}\n")
+
+    def kinds(*overrides):
+        models = [f"LAM1={tmp_path}/task_plan/model", f"LAM2={tmp_path}/expert_imitation/model"]
+        recipe = compose_recipe(
+            ["+recipe=evaluate_offline", *(f"evaluate_offline.models.{model}" for model in models), *overrides]
+        )
+        return {name: (f.kind, f.history) for name, f in formats_of(recipe, recipe.evaluate_offline).items()}
+
+    assert kinds() == dict.fromkeys(["untrained", "LAM1", "LAM2"], ("compact", 3))
+    assert kinds("format.history=1") == {"untrained": ("paper", 1), "LAM1": ("paper", 1), "LAM2": ("compact", 3)}
+    (tmp_path / "expert_imitation" / "recipe.yaml").write_text("run: [broken")
+    assert kinds() == dict.fromkeys(["untrained", "LAM1", "LAM2"], ("paper", None))
