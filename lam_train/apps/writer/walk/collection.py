@@ -15,6 +15,7 @@ from lam_train.apps.writer.settings import WriterSettings
 from lam_train.apps.writer.walk.card import card_text, counted, examples_text
 from lam_train.apps.writer.walk.commands import Registry
 from lam_train.apps.writer.walk.dialogs import DialogDefinitions
+from lam_train.apps.writer.walk.execute import moves_the_cursor
 from lam_train.apps.writer.walk.menus import Entry, menu_entries, open_entries
 from lam_train.apps.writer.walk.plans import Result
 from lam_train.apps.writer.walk.pool import Writers
@@ -64,6 +65,7 @@ def walk(settings: WalkSettings, writer: WriterSettings, output: Path) -> None:
         raise UserError(f"walk.entries={settings.entries}: no entry begins so; one of {len(entries)} is {entries[0]}")
     journal = Journal(output, settings.shard_size)
     left = [entry for entry in chosen if str(entry) not in journal.walked]
+    left.sort(key=lambda entry: not sources.asks(entry.command))  # dialogs take long: the pool begins with them
     writers = Writers(writer)
     work = Work(sources, settings.values, writers, journal)
     try:
@@ -128,7 +130,7 @@ class Work:
 
 def write_dataset(settings: WalkSettings, output: Path) -> dict[Split, list[TaskPlan]]:
     """The pairs that worked, each task once, split by what they are about; with card, counts and examples."""
-    results = list(ShardStore(output / "walk", "results", Result, settings.shard_size))
+    results = [reviewed(r) for r in ShardStore(output / "walk", "results", Result, settings.shard_size)]
     pairs, equal = unique_pairs(result for result in results if result.seen)
     if not pairs:
         raise UserError(f"{output}: no plan of the walk worked; the results in walk/ say why")
@@ -143,6 +145,13 @@ def write_dataset(settings: WalkSettings, output: Path) -> dict[Split, list[Task
     (output / "examples.md").write_text(examples_text(splits, settings.examples, settings.seed), encoding="utf-8")
     log.info("%d pairs of %d plans tried, in %s", len(pairs), len(results), output)
     return splits
+
+
+def reviewed(result: Result) -> Result:
+    """A result of an earlier run, by the rules of this one: a selection proves only commands that select."""
+    if result.seen == "selection" and not moves_the_cursor(result.draft.command):
+        return result.model_copy(update={"seen": "", "failed": "no effect"})
+    return result
 
 
 def unique_pairs(results: Iterable[Result]) -> tuple[list[TaskPlan], int]:

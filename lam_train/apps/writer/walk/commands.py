@@ -28,6 +28,7 @@ class Command:
     label: str
     short: str
     tooltip: str
+    asks: bool  # it opens a dialog: its label ends with dots
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def _command(node: etree._Element) -> Command | None:
     if not label or ":" not in name:
         return None
     tooltip = texts.get("TooltipLabel") or texts.get("PopupLabel") or texts["Label"] or label
-    return Command(name, plain(label), plain(texts.get("Label") or label), plain(tooltip))
+    asks = label.endswith(("...", "…"))
+    return Command(name, plain(label), plain(texts.get("Label") or label), plain(tooltip), asks)
 
 
 def _english(prop: etree._Element) -> str:

@@ -118,8 +118,9 @@ def _thing(draft: Draft) -> str:
 
 def _go_together(first: Draft, second: Draft) -> bool:
     """Whether two plans change different things, and neither sets what the other needs set."""
-    apart = _thing(first) != _thing(second)
-    return apart and first.moves[first.setting] not in second.moves and second.moves[second.setting] not in first.moves
+    sets = [draft.moves[draft.setting] for draft in (first, second) if draft.wish is not None]
+    shared = any(move in first.moves and move in second.moves for move in sets)
+    return _thing(first) != _thing(second) and not shared
 
 
 def composed_task(composition: Composition) -> str:

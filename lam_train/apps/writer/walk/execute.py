@@ -5,11 +5,12 @@ A plan worked when each of its controls was there and enabled, no action was ref
 - `opened`: the dialog stands there; `tab`: the tab is the selected one;
 - `kept`: the dialog, ended with its button and opened again, shows what was set;
 - `differs`: the saved document differs from the one that the dialog gives with nothing set (dialogs that insert);
-- `document`: the saved document changed; `checked`: the menu entry's mark changed; `selection`: another part of the
-  document is selected; `screen`: other controls show (commands).
+- `document`: the saved document changed; `checked`: the menu entry's mark changed; `selection`: a command that selects
+  or goes somewhere did; `screen`: other controls show (commands).
 """
 
 import logging
+import re
 from collections.abc import Callable
 
 from lam_train.apps.application import ApplicationError
@@ -23,6 +24,7 @@ from lam_train.records import Observation
 log = logging.getLogger(__name__)
 
 MOST_CLOSINGS = 6
+_MOVES = re.compile(r"Select|Entire|^\.uno:Go|Jump|Page(Up|Down)|(Start|End)Of|To(Start|End|Next|Prev)")
 _MENUS_WITH_MARKS = ("View", "Edit", "Tools", "Form", "Table")
 
 
@@ -141,7 +143,7 @@ class Execution:
         self.done = None
         if self.driver.digest() != digest:
             return "document"
-        if [c.selected for c in after.controls] != [c.selected for c in before.controls]:
+        if moves_the_cursor(entry.command) and _selected(after) != _selected(before):
             return "selection"
         if _names(after) != _names(before):
             return "screen"
@@ -157,6 +159,15 @@ class Execution:
         control = self.driver.find(entry.path[-1], pairs.MENU_ITEM)
         self.leave()
         return control.checked if control else None
+
+
+def moves_the_cursor(command: str) -> bool:
+    """Whether a command is there to select or to go somewhere; of another, a moved cursor is no effect."""
+    return bool(_MOVES.search(command))
+
+
+def _selected(observation: Observation) -> list[bool | None]:
+    return [control.selected for control in observation.controls]
 
 
 def _names(observation: Observation) -> list[tuple[str, str, bool | None]]:

@@ -20,8 +20,8 @@ _TOOLBAR = "{http://openoffice.org/2001/toolbar}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _MENU = "{http://openoffice.org/2001/menu}"
 
-# Menus that reach out of the document (files, network, printing, macros, help) are not walked; the environment
-# refuses what they do.
+# Menus and commands that reach out of the document (files, network, printing, macros, help) are not walked; the
+# environment refuses what they do. Nor are those that only begin to draw: what they insert is dragged with a mouse.
 CLOSED_MENUS = ("File", "Window", "Help")
 CLOSED_COMMANDS = {
     f".uno:{name}"
@@ -34,6 +34,10 @@ CLOSED_COMMANDS = {
     UpdateAllLinks InsertEnvelope NewGlobalDoc OpenReadOnly InsertObjectChart InsertObjectStarMath ImageControl
     FileControl Grid ShowFmExplorer NavigationBar ProtectTraceChangeMode SendFeedback ConfigureDialog
     AvailableToolbars InsertQrCode
+    InsertFrameInteract DrawText Text Line Freeline Freeline_Unfilled Bezier_Unfilled BezierFill Polygon_Unfilled
+    Polygon_Diagonal_Unfilled Polygon_Diagonal BasicShapes ArrowShapes SymbolShapes StarShapes CalloutShapes
+    FlowChartShapes Label Edit CheckBox RadioButton ListBox ComboBox Pushbutton Imagebutton FormattedField DateField
+    TimeField NumericField CurrencyField PatternField GroupBox
 """)
 } | {"service:com.sun.star.deployment.ui.PackageManagerDialog"}
 

@@ -44,6 +44,10 @@ class Sources:
     definitions: DialogDefinitions
     paths: dict[str, tuple[str, ...]]  # where a command stands in the menu bar
 
+    def asks(self, command: str) -> bool:
+        """Whether a command opens a dialog, as far as its label tells."""
+        return command in self.registry.commands and self.registry.commands[command].asks
+
 
 @dataclass(frozen=True)
 class Ending:
