@@ -102,6 +102,7 @@ def collect_trajectories(
         judge = _judge(settings, stack)
         collection = stack.enter_context(Collection(Path(settings.output).expanduser(), settings.shard_size))
         names = {"application": settings.application, "expert": who.name, "judge": judge.by if judge else None}
+        names["mode"] = expert.mode if expert.kind == "endpoint" else None
         collection.check_identity(names)
         done = collection.done()
         if done:
