@@ -106,7 +106,7 @@ class WriterEnvironment(gymnasium.Env):
     def save(self) -> str:
         path = self.office.work / "saved" / Path(self.task.template).with_suffix(".docx").name
         path.parent.mkdir(exist_ok=True)
-        self._request(request("store", whole=True, url=path.as_uri()))
+        self._must(request("store", whole=True, url=path.as_uri()))
         return str(path)
 
     def screenshot(self) -> bytes:
@@ -163,12 +163,12 @@ class WriterEnvironment(gymnasium.Env):
         document = self.office.work / self.original.name
         shutil.copyfile(self.original, document)
         size = {"width": self.settings.width, "height": self.settings.height}
-        (opened,) = self._request(request("open", 2, True, url=document.as_uri(), **size))
+        (opened,) = self._must(request("open", 2, True, url=document.as_uri(), **size))
         if not opened:
             raise UserError(f"{self.original}: Writer cannot open it")
-        self._request(request("lay_out", whole=True, until_still=True))
+        self._must(request("lay_out", whole=True, until_still=True))
         self.screen, self.shown = screen_of(self._look()), self.original
-        (self.view,) = self._request(request("remember", whole=True, path=str(self.office.work / "state.docx")))
+        (self.view,) = self._must(request("remember", whole=True, path=str(self.office.work / "state.docx")))
         self.office.view = self.office.view or self.view
         self.first = self.screen.observation
 
@@ -177,7 +177,7 @@ class WriterEnvironment(gymnasium.Env):
         for _ in range(MOST_DIALOGS):
             if not self.screen.observation.modal:
                 break
-            self._request(ESCAPE)
+            self._must(ESCAPE)
             self.screen = screen_of(self._look())
         else:
             return False
@@ -207,18 +207,14 @@ class WriterEnvironment(gymnasium.Env):
         result, seen = act.refused if refused else act.result, self._look()
         if seen["kind"] == "dialog" and seen["title"] in REFUSED_DIALOGS:
             result, refused = f"not available: {seen['title']}", True
-            self._request(ESCAPE)
+            self._must(ESCAPE)
             seen = self._look()
         self.screen = screen_of(seen, result)
         return result, refused
 
     def _look(self) -> dict[str, Any]:
-        """What Writer shows. Raises ApplicationError, and ends it, when it can no longer say."""
-        try:
-            return self._request(request("observe", whole=True, until_still=True))[0]
-        except RequestError as error:
-            self._kill()
-            raise ApplicationError(f"Writer cannot be read any more: {error}") from None
+        """What Writer shows."""
+        return self._must(request("observe", whole=True, until_still=True))[0]
 
     def _show(self, result: str) -> None:
         observation = self.screen.observation.model_copy(update={"result": result})
@@ -235,6 +231,14 @@ class WriterEnvironment(gymnasium.Env):
         except ApplicationError:
             self._kill()
             raise
+
+    def _must(self, *requests: dict[str, Any]) -> list[Any]:
+        """What a Writer in order does; one that does not (a dialog that stays keeps its document open) is ended."""
+        try:
+            return self._request(*requests)
+        except RequestError as error:
+            self._kill()
+            raise ApplicationError(f"Writer does not do what it must: {error}") from None
 
     def _kill(self) -> None:
         if self.office is not None:
