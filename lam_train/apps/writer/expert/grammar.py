@@ -9,13 +9,18 @@ from dataclasses import replace
 from functools import lru_cache
 
 from lam_train.apps.writer.expert import grammar_commands, grammar_formatting, grammar_page, grammar_tables
-from lam_train.apps.writer.expert.grammar_pattern import Subtask
+from lam_train.apps.writer.expert.grammar_keywords import may_be
+from lam_train.apps.writer.expert.grammar_pattern import Pattern, Subtask
 from lam_train.apps.writer.expert.grammar_targets import Target, instead_of_same, place_instead_of_same
 from lam_train.apps.writer.expert.grammar_text import bare, splits, take_quotations_out
 
 PATTERNS = grammar_formatting.PATTERNS + grammar_page.PATTERNS + grammar_tables.PATTERNS + grammar_commands.PATTERNS
+BY_OPERATION: dict[str, list[Pattern]] = {}
+for _pattern in PATTERNS:
+    BY_OPERATION.setdefault(_pattern.operation, []).append(_pattern)
 MOST_SUBTASKS = 2
-ELLIPSES = ("{}", "make it {}", "set it in {}", "apply {} to it", "{} it", "set its {}", "give it {}")
+LONGEST_ELLIPSIS = 8  # words
+ELLIPSES = ("make it {}", "set it in {}", "apply {} to it", "{} it", "set its {}", "give it {}")
 """What a clause without its verb or its target may be short for: "… and italic", "… and 14 points", "… and centre"."""
 
 
@@ -28,11 +33,13 @@ def read_request(request: str) -> tuple[Subtask, ...] | None:
 
 def _read(text: str, quotations: list[str], earlier: Target | None, most: int) -> tuple[Subtask, ...] | None:
     """The text as one clause, else as a clause and what follows it. `earlier`: what "it" stands for."""
+    if not most:
+        return None
     clause = bare(text)
     subtask = _clause(clause, quotations, earlier)
     if subtask is not None:
-        return (subtask,) if most else None
-    for left, right in splits(clause) if most else ():
+        return (subtask,)
+    for left, right in splits(clause):
         first = _clause(bare(left), quotations, earlier)
         if first is not None:
             about = first.target or (first.place.target if first.place else None) or earlier
@@ -46,9 +53,10 @@ def _read(text: str, quotations: list[str], earlier: Target | None, most: int) -
 
 def _clause(clause: str, quotations: list[str], earlier: Target | None) -> Subtask | None:
     """The one thing that a clause asks for, or None."""
-    for ellipsis in ELLIPSES if earlier else ELLIPSES[:1]:
-        whole = ellipsis.format(clause)
-        for pattern in PATTERNS:
+    likely = [pattern for name, found in BY_OPERATION.items() if may_be(name, clause) for pattern in found]
+    short = earlier is not None and len(clause.split()) <= LONGEST_ELLIPSIS
+    for whole in (clause, *(ellipsis.format(clause) for ellipsis in ELLIPSES if short)):
+        for pattern in likely:
             subtask = pattern.read(whole, quotations)
             if subtask is None:
                 continue

@@ -1,5 +1,6 @@
 """Finds what a procedure needs in an observation: controls by name, paragraphs and cells by what a target says."""
 
+import itertools
 from collections.abc import Callable
 
 from lam_train.apps.writer.expert.grammar_targets import Target
@@ -23,6 +24,18 @@ def named(*names: str, kind: str = "") -> Find:
                     continue
                 if normal(control.control_text) == normal(name):
                     return control
+        return None
+
+    return find
+
+
+def button_before(name: str) -> Find:
+    """The button that stands right before the control of this name: its own name is the value that it holds."""
+
+    def find(observation: Observation) -> Control | None:
+        for control, following in itertools.pairwise(observation.controls):
+            if control.control_type == "Button" and normal(following.control_text) == normal(name):
+                return control
         return None
 
     return find

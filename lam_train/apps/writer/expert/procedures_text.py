@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from lam_train.apps.writer.expert.grammar_pattern import Subtask
 from lam_train.apps.writer.expert.grammar_targets import Place, Target
-from lam_train.apps.writer.expert.on_screen import is_checked, text_of
+from lam_train.apps.writer.expert.on_screen import button_before, is_checked, text_of
 from lam_train.apps.writer.expert.procedure import Intent, NoPlan, click, fill, keys, menu, switch, typed
 
 Procedure = Callable[[Subtask], list[Intent]]
@@ -120,20 +120,16 @@ def paragraph_field(subtask: Subtask) -> list[Intent]:
     ]
 
 
-def colour(tab: str, *button: str) -> Procedure:
-    """Format > Character, a tab, the colour."""
-
-    def procedure(subtask: Subtask) -> list[Intent]:
-        return [
-            *select(subtask.target),
-            *menu("Format", "Character"),
-            click(tab, kind="TabItem"),
-            *(click(name) for name in button),
-            click(subtask.values["colour"], kind="ListItem"),
-            click("OK"),
-        ]
-
-    return procedure
+def colour(tab: str, palette: Intent) -> Procedure:
+    """Format > Character, a tab, what shows the palette there, the colour."""
+    return lambda subtask: [
+        *select(subtask.target),
+        *menu("Format", "Character"),
+        click(tab, kind="TabItem"),
+        palette,
+        click(subtask.values["colour"], kind="ListItem"),
+        click("OK"),
+    ]
 
 
 def replace_phrase(subtask: Subtask) -> list[Intent]:
@@ -162,11 +158,13 @@ def delete_text(subtask: Subtask) -> list[Intent]:
 
 
 def beside(place: Place) -> list[Intent]:
-    """Brings the cursor to just before or after a phrase; before or after a paragraph otherwise."""
+    """Brings the cursor to just after a phrase; before or after a paragraph otherwise."""
     if place.target.kind != "phrase":
         return to_place(place)
-    key = "{LEFT}" if place.side == "before" else "{RIGHT}"
-    return [*select(place.target), keys(key, "leave the selection")]
+    if place.side == "before":
+        raise NoPlan("nothing is put right before a phrase")
+    # RIGHT leaves the selection, and steps over what follows it: a letter, or into the next paragraph.
+    return [*select(place.target), keys("{RIGHT}{LEFT}", "leave the selection")]
 
 
 def insert_text(subtask: Subtask) -> list[Intent]:
@@ -175,8 +173,7 @@ def insert_text(subtask: Subtask) -> list[Intent]:
     if place is None:
         raise NoPlan("where the text goes is not said")
     if place.target.kind == "phrase":
-        spaced = f"{typed(text)} " if place.side == "before" else f" {typed(text)}"
-        return [*beside(place), keys(spaced, "type the text")]
+        return [*beside(place), keys(f" {typed(text)}", "type the text")]
     return insert_paragraph(subtask)
 
 
@@ -199,8 +196,8 @@ PROCEDURES: dict[str, Procedure] = {
     "clear_formatting": character("Clear"),
     "font_name": box("Font Name", "font", select),
     "font_size": box("Font Size", "size", select),
-    "font_color": colour("Font Effects", "Font color"),
-    "highlight": colour("Highlighting", "Color"),
+    "font_color": colour("Font Effects", Intent("click_input", "open the palette", button_before("Transparency"))),
+    "highlight": colour("Highlighting", click("Color", kind="Button")),
     "change_case": change_case,
     "style": box("Paragraph Style", "style", into),
     "align": align,
