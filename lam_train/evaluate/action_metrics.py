@@ -40,6 +40,11 @@ class StepScore(Record):
 WRONG = StepScore(format=False, object=False, operation=False, operation_class=False, status=False, arguments=False)
 
 
+def is_scored(step: Step) -> bool:
+    """Whether a step of the expert is a reference: one that was refused, or no action, is history alone."""
+    return not step.error and not step.problem
+
+
 def score_action(action: Action | None, expert: Step) -> StepScore:
     """How far `action` is the expert's; None is an answer that could not be read."""
     if action is None:

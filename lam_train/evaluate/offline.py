@@ -4,42 +4,24 @@ import hashlib
 import logging
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from pydantic import Field
 
 from lam_train.agent.policy import Decision, Policy
 from lam_train.collect.trajectories.store import ShardStore, read_trajectories
 from lam_train.errors import UserError
-from lam_train.evaluate.acting import (
-    ActingSettings,
-    LoadPolicy,
-    chosen_tasks,
-    cluster_of,
-    groups_of,
-)
-from lam_train.evaluate.acting_results import (
-    STEP_METRICS,
-    ActingReport,
-    Group,
-    Mistake,
-    OfflineAnswer,
-    OfflineRow,
-    PairedDifference,
-    Score,
-)
-from lam_train.evaluate.action_metrics import StepScore, score_action
-from lam_train.evaluate.statistics import LEVEL, Estimate, compared, described
-from lam_train.records import Action, State, Step, Task, Trajectory
+from lam_train.evaluate.acting import ActingSettings, LoadPolicy, chosen_tasks
+from lam_train.evaluate.acting_results import ActingReport, OfflineAnswer, OfflineRow
+from lam_train.evaluate.action_metrics import is_scored, score_action
+from lam_train.evaluate.offline_scores import offline_report
+from lam_train.records import State, Trajectory
 from lam_train.train.progress import Progress
 
 log = logging.getLogger(__name__)
 
 Asked = tuple[Trajectory, int, State]  # a trajectory, the place of a step, and the state it was decided in
-SHOWN_MISTAKES = 25
 
 
 class EvaluateOfflineSettings(ActingSettings):
@@ -113,12 +95,7 @@ def evaluate_offline(
         )
         for trajectory in trajectories
     ]
-    return _report(trajectories, rows, actions, settings, list(notes)), rows
-
-
-def is_scored(step: Step) -> bool:
-    """Whether a step of the expert is a reference: one that was refused, or no action, is history alone."""
-    return not step.error and not step.problem
+    return offline_report(trajectories, rows, actions, settings, settings.data, list(notes)), rows
 
 
 def answer_store(folder: Path, name: str) -> ShardStore[OfflineAnswer]:
@@ -187,124 +164,3 @@ def _answer(trajectory: Trajectory, place: int, state: State, decision: Decision
 
 def _digest(state: State) -> str:
     return hashlib.sha256(state.model_dump_json().encode()).hexdigest()[:16]
-
-
-def _report(
-    trajectories: list[Trajectory],
-    rows: list[OfflineRow],
-    answers: dict[str, dict[tuple[str, int], OfflineAnswer]],
-    settings: EvaluateOfflineSettings,
-    notes: list[str],
-) -> ActingReport:
-    names = list(answers)
-    found = {name: _Found(trajectories, [row.scores[name] for row in rows], settings) for name in names}
-    first = next(iter(found.values()))
-    drawn = settings.resamples, settings.seed
-    means, differences = compared({name: one.steps() for name, one in found.items()}, first.step_clusters(), *drawn)
-    of_tasks, task_differences = compared({name: one.tasks() for name, one in found.items()}, first.clusters, *drawn)
-    return ActingReport(
-        kind="offline",
-        data=settings.data,
-        split=settings.split,
-        tasks=len(rows),
-        steps=len(first.step_clusters()),
-        templates=len({trajectory.task.template for trajectory in trajectories}),
-        cluster=settings.cluster,
-        clusters=len(set(first.clusters)),
-        level=LEVEL,
-        resamples=settings.resamples,
-        seed=settings.seed,
-        scores=[_score(name, {**means[name], **of_tasks[name]}, found[name], answers[name]) for name in names],
-        differences=[
-            PairedDifference(name=name, baseline=earlier, estimates={**by_step, **by_task})
-            for (name, earlier, by_step), (_, _, by_task) in zip(differences, task_differences, strict=True)
-        ],
-        notes=notes,
-    )
-
-
-class _Found:
-    """One model's step scores on some trajectories, as columns for the statistics."""
-
-    def __init__(
-        self, trajectories: list[Trajectory], scores: list[list[StepScore]], settings: EvaluateOfflineSettings
-    ) -> None:
-        self.trajectories, self.scores, self.settings = trajectories, scores, settings
-        self.clusters = [cluster_of(trajectory.task, settings) for trajectory in trajectories]
-
-    def step_clusters(self) -> list[str]:
-        """The cluster of every step."""
-        return [cluster for cluster, steps in zip(self.clusters, self.scores, strict=True) for _ in steps]
-
-    def steps(self) -> dict[str, np.ndarray]:
-        """A column for each of STEP_METRICS, over all steps."""
-        flat = [score for steps in self.scores for score in steps]
-        return {metric: np.array([float(getattr(score, metric)) for score in flat]) for metric in STEP_METRICS}
-
-    def tasks(self) -> dict[str, np.ndarray]:
-        """The paper's task success and the strict one, over tasks."""
-        return {
-            "task": np.array([float(all(score.step for score in steps)) for steps in self.scores]),
-            "strict_task": np.array([float(all(score.strict_step for score in steps)) for steps in self.scores]),
-        }
-
-    def part(self, keep: Callable[[Task], bool]) -> "_Found":
-        """The same of some tasks."""
-        pairs = [pair for pair in zip(self.trajectories, self.scores, strict=True) if keep(pair[0].task)]
-        return _Found([t for t, _ in pairs], [scores for _, scores in pairs], self.settings)
-
-    def nth_steps(self, place: int) -> "_Found":
-        """The steps at one place (from 0) of the tasks that have so many."""
-        pairs = [pair for pair in zip(self.trajectories, self.scores, strict=True) if len(pair[1]) > place]
-        return _Found([t for t, _ in pairs], [[scores[place]] for _, scores in pairs], self.settings)
-
-    def group(self) -> Group:
-        drawn = self.settings.resamples, self.settings.seed
-        by_step = described(self.steps(), self.step_clusters(), *drawn)
-        by_task = described(self.tasks(), self.clusters, *drawn)
-        return Group(tasks=len(self.scores), steps=len(self.step_clusters()), estimates={**by_step, **by_task})
-
-
-def _score(
-    name: str, means: dict[str, Estimate], found: _Found, answers: dict[tuple[str, int], OfflineAnswer]
-) -> Score:
-    longest = max(len(steps) for steps in found.scores)
-    return Score(
-        name=name,
-        estimates=means,
-        groups={
-            group: found.part(keep).group() for group, keep in groups_of([t.task for t in found.trajectories]).items()
-        },
-        by_step={str(place + 1): found.nth_steps(place).group() for place in range(longest)},
-        mistakes=_mistakes(found.trajectories, answers),
-        prompt_tokens=float(np.mean([answer.prompt_tokens for answer in answers.values()])),
-        answer_tokens=float(np.mean([answer.answer_tokens for answer in answers.values()])),
-    )
-
-
-def _mistakes(trajectories: list[Trajectory], answers: dict[tuple[str, int], OfflineAnswer]) -> list[Mistake]:
-    """What is answered instead of the expert's actions, the most frequent first."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for trajectory in trajectories:
-        for place, step in enumerate(trajectory.steps):
-            if not is_scored(step):
-                continue
-            given = answers[trajectory.trajectory_id, place]
-            if not score_action(given.action, step).strict_step:
-                answered = "(no action)" if given.action is None else _described(given.action, step)
-                counts[_described(step.action, step), answered] += 1
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_MISTAKES]
-    return [Mistake(expected=expected, answered=answered, count=count) for (expected, answered), count in ordered]
-
-
-def _described(action: Action, step: Step) -> str:
-    """An action in short: function, control by its text (document text by its kind), names of arguments, status."""
-    control = step.observation.control(action.control_label)
-    if control is None:
-        where = f" #{action.control_label} (not there)" if action.control_label else ""
-    elif control.control_type == "Document":
-        where = " document text"
-    else:
-        where = f" {control.control_text or control.control_type}"
-    arguments = f"({', '.join(action.args)})" if action.args else ""
-    return f"{action.function or 'nothing'}{arguments}{where}, {action.status}"

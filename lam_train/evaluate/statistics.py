@@ -93,8 +93,3 @@ def compared(
         {name: found.get((name, None), {}) for name in names},
         [(name, earlier, found.get((name, earlier), {})) for name, earlier in pairs],
     )
-
-
-def described(columns: dict[str, np.ndarray], clusters: list[str], resamples: int, seed: int) -> dict[str, Estimate]:
-    """Metric -> estimate of one policy's columns; a metric without a value is left out."""
-    return compared({"": columns}, clusters, resamples, seed)[0][""]

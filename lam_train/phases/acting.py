@@ -9,7 +9,7 @@ import yaml
 from lam_train.agent.open_policy import PolicySettings, open_policy
 from lam_train.errors import UserError
 from lam_train.evaluate.acting import ActingSettings, LoadPolicy, model_identity
-from lam_train.evaluate.online import EXPERT
+from lam_train.evaluate.online_scores import EXPERT
 from lam_train.language.step_format import StepFormat
 from lam_train.model.load import ModelSettings, resolve_folder
 from lam_train.recipe import Recipe

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from lam_train.evaluate.acting import families_in_turn
 from lam_train.evaluate.acting_results import ActingReport, OfflineAnswer, OfflineRow
-from lam_train.evaluate.action_metrics import score_action
-from lam_train.evaluate.offline import EvaluateOfflineSettings, answer_store, is_scored
+from lam_train.evaluate.action_metrics import is_scored, score_action
+from lam_train.evaluate.offline import EvaluateOfflineSettings, answer_store
 from lam_train.records import Trajectory, write_jsonl
 from lam_train.report.acting_plot import plot_scores
 from lam_train.report.acting_tables import report_page

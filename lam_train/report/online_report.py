@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from lam_train.evaluate.acting_results import ActingReport
-from lam_train.evaluate.online import EvaluateOnlineSettings, cause_of, rows_of, seconds_of, shown_tasks
+from lam_train.evaluate.online import EvaluateOnlineSettings, shown_tasks
+from lam_train.evaluate.online_scores import cause_of, rows_of, seconds_of
 from lam_train.records import Task, Trajectory, write_jsonl
 from lam_train.report.acting_plot import plot_scores
 from lam_train.report.acting_tables import report_page

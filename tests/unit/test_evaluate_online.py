@@ -12,7 +12,8 @@ from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.policy import Decision
 from lam_train.errors import UserError
 from lam_train.evaluate.acting_results import ActingReport, OnlineRow
-from lam_train.evaluate.online import EvaluateOnlineSettings, divergence, evaluate_online
+from lam_train.evaluate.online import EvaluateOnlineSettings, evaluate_online
+from lam_train.evaluate.online_scores import divergence
 from lam_train.records import Action, Trajectory, read_jsonl
 from lam_train.report.acting_tables import online_table
 from lam_train.report.document_text import document_lines
