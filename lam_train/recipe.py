@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from lam_train.agent.act import ActSettings
 from lam_train.agent.episode import EpisodeSettings
-from lam_train.agent.open_policy import PolicySettings
+from lam_train.agent.policy_settings import PolicySettings
 from lam_train.apps.writer.settings import WriterSettings
 from lam_train.apps.writer.tasks.generate import TaskSettings
 from lam_train.apps.writer.walk.settings import EvolveWalkSettings, WalkSettings

