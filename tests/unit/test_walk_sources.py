@@ -1,4 +1,4 @@
-"""What the walk knows before Writer runs: registry, menus, dialog definitions, from files as LibreOffice writes them."""
+"""What the walk knows before Writer runs: registry, menus, dialogs, from files as LibreOffice writes them."""
 
 from pathlib import Path
 

@@ -117,6 +117,9 @@ _PREFERRED: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("Format",), ("paragraph", "text", "image", "shape", "frame", "comment", "table")),
     (("Styles",), ("paragraph", "text")),
     (("Table", "Insert Table"), ("document",)),
+    (("Font Name",), ("text",)),
+    (("Font Size",), ("text",)),
+    (("Paragraph Style",), ("paragraph",)),
     (("Table",), ("table", "text")),
     (("Tools",), ("document", "text", "table")),
 )

@@ -33,6 +33,7 @@ class Execution:
 
     def __init__(self, driver: Driver, context: Context, entry: str, report: Callable[[Result], None]) -> None:
         self.driver, self.context, self.entry, self.report = driver, context, entry, report
+        self.failures = 0  # plans that failed one after the other
         self.done: list[Move] | None = None  # moves done since the document alone was on the screen
 
     def fresh(self) -> None:
@@ -84,6 +85,7 @@ class Execution:
             self.done = None
             self.driver.forget()
             result = self.failed(draft, "application error", str(error))
+        self.failures = self.failures + 1 if result.failed else 0
         self.report(result)
         return result
 
@@ -108,6 +110,18 @@ class Execution:
             if self.driver.digest() != untouched:
                 return "document"
         raise StepFailed("not kept", f"the dialog, opened again, does not show {draft.wish}")
+
+    def saved(self, draft: Draft) -> str:
+        """The saved document changed."""
+        self.fresh()
+        untouched = self.driver.digest()
+        self.reach(draft.moves)
+        self.done = None
+        if self.driver.observation.modal:
+            raise StepFailed("another dialog", f"“{self.driver.observation.window}” came up")
+        if self.driver.digest() == untouched:
+            raise StepFailed("no effect", "nothing changed in the saved document")
+        return "document"
 
     def differs(self, draft: Draft, baseline: str) -> str:
         """The saved document is another than the one the dialog gives with nothing set."""

@@ -15,7 +15,8 @@ from lam_train.errors import UserError
 _WRITER = Path("share/config/soffice.cfg/modules/swriter")
 MENU_BAR = _WRITER / "menubar/menubar.xml"
 TOOLBARS = (_WRITER / "toolbar/standardbar.xml", _WRITER / "toolbar/textobjectbar.xml")  # those that show
-Way = Literal["menu", "toolbar", "keys"]
+Way = Literal["menu", "toolbar", "box", "keys"]
+BOXES = {"Paragraph Style": ".uno:StyleApply", "Font Name": ".uno:CharFontName", "Font Size": ".uno:FontHeight"}
 _TOOLBAR = "{http://openoffice.org/2001/toolbar}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _MENU = "{http://openoffice.org/2001/menu}"
@@ -52,25 +53,25 @@ CLOSED_KEYS = frozenset(("F1", "Ctrl+Q", "Ctrl+W", "Ctrl+F4", "F10", "Ctrl+Shift
 
 @dataclass(frozen=True)
 class Entry:
-    """A way to a command: the menu bar's labels down to it, a toolbar's button, or keys ("Ctrl+B", "^b")."""
+    """A way to a command: the menu bar's labels down to it, a toolbar's button or box, or keys ("Ctrl+B", "^b")."""
 
     way: Way
     path: tuple[str, ...]
     command: str
 
     def __str__(self) -> str:
-        return {"menu": " > ".join(self.path), "toolbar": f"toolbar: {self.path[0]}", "keys": f"keys: {self.path[0]}"}[
-            self.way
-        ]
+        return " > ".join(self.path) if self.way == "menu" else f"{self.way}: {self.path[0]}"
 
 
 def open_entries(installation: Path, registry: Registry) -> list[Entry]:
     """All entries that the walk may choose: those that stay within the document."""
     menu = [entry for entry in menu_entries(installation, registry) if entry.path[0] not in CLOSED_MENUS]
     buttons = toolbar_entries(installation, registry)
+    boxes = [Entry("box", (name,), command) for name, command in BOXES.items()]
     keys = [Entry("keys", (s.shown, s.keys), s.command) for s in registry.shortcuts if s.shown not in CLOSED_KEYS]
     closed = {entry.command for entry in menu_entries(installation, registry) if entry.path[0] in CLOSED_MENUS}
-    return [*filter(is_open, menu), *(e for e in (*buttons, *keys) if is_open(e) and e.command not in closed)]
+    others = (entry for entry in (*buttons, *boxes, *keys) if is_open(entry) and entry.command not in closed)
+    return [*filter(is_open, menu), *others]
 
 
 def menu_entries(installation: Path, registry: Registry) -> list[Entry]:
@@ -82,7 +83,8 @@ def toolbar_entries(installation: Path, registry: Registry) -> list[Entry]:
     """The buttons of the toolbars that show when Writer starts."""
     items = (item for file in TOOLBARS for item in _parsed(installation / file).iter(f"{_TOOLBAR}toolbaritem"))
     shown = [item.get(_LINK, "") for item in items if item.get(f"{_TOOLBAR}visible") != "false"]
-    commands = [registry.commands[name] for name in dict.fromkeys(shown) if name in registry.commands]
+    shown = [name for name in dict.fromkeys(shown) if name in registry.commands and name not in BOXES.values()]
+    commands = [registry.commands[name] for name in shown]
     times = Counter(command.short for command in commands)
     names = [command.short if times[command.short] == 1 else command.tooltip for command in commands]
     return [Entry("toolbar", (name,), command.name) for name, command in zip(names, commands, strict=True)]

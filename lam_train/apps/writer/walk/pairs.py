@@ -42,6 +42,12 @@ def give(entry: Entry) -> Move:
     return Move(text=wording.toolbar_step(entry.path[0]), acts=[act])
 
 
+def fill_box(label: str, value: str) -> Move:
+    """Giving a toolbar's box a value."""
+    act = Act(function="set_edit_text", name=label, types=["ComboBox"], args={"text": value})
+    return Move(text=wording.toolbar_box_step(label, value), acts=[act])
+
+
 @dataclass(frozen=True)
 class Page:
     """A page of a dialog, and how it is reached."""

@@ -21,9 +21,11 @@ from lam_train.records import Observation
 log = logging.getLogger(__name__)
 
 OPENERS = ("check", "radio", "list", "button")
+BOXED = 8  # choices of a toolbar's box that are tried, times the values of a field
 LISTED = 5  # entries of a page's lists that are tried, times the values of a field
 MOST_OPENERS = 30  # list entries of a page that are tried for what they make usable
 MOST_OPENED = 24  # of these fields, per opener
+MOST_FAILURES = 8  # plans that fail one after the other on a page; what is left of it would, too
 MOST_ENDINGS = 3  # buttons that end a dialog and those below it
 DEEPEST_MENU = 4
 DEEPEST_DIALOG = 2
@@ -120,6 +122,8 @@ class Walker:
 
     def _entry(self, execution: Execution, entry: Entry) -> str:
         """Gives the entry's command on the fresh document that stands there, and walks what it opens."""
+        if entry.way == "box":
+            return self._box(execution, entry)
         opening = [*execution.context.moves, pairs.give(entry)]
         shown = entry.path if entry.way == "menu" else entry.path[:1]
         draft = Draft(
@@ -144,6 +148,32 @@ class Walker:
         if all(control.control_type == "MenuItem" for control in self.driver.observation.controls):
             return self._submenu(execution, entry, self.driver.observation)
         return self._dialog(execution, entry, opening, depth=1)
+
+    def _box(self, execution: Execution, entry: Entry) -> str:
+        """A box of a toolbar: each of its choices, on a fresh document."""
+        label, context = entry.path[0], execution.context
+        execution.reach(context.moves)
+        control = self.driver.find(label, ["ComboBox"])
+        if control is None:
+            raise StepFailed("no control", f"there is no box “{label}”")
+        # The sizes are listed with their unit, and typed without; the last entry of the styles opens a sidebar.
+        offered = [choice.removesuffix(" pt") for choice in self.driver.choices(control.label) if choice[-3:] != "..."]
+        others = [value for value in offered if value != control.value]
+        for value in values.some(others, label, BOXED * self.most):
+            draft = Draft(
+                id=slug(f"box/{label}/{value}"),
+                page=f"command {entry.command}",
+                context=context.name,
+                kind="box",
+                moves=[*context.moves, pairs.fill_box(label, value)],
+                of=context.of_task,
+                control=label,
+                value=value,
+                **self._about(entry),
+            )
+            if draft.id not in self.known:
+                execution.attempt(draft, execution.saved)
+        return f"box of {len(offered)}"
 
     def _submenu(self, execution: Execution, entry: Entry, observation: Observation) -> str:
         """The entries of a menu that Writer fills while it runs, which the menu bar's definition does not have."""
@@ -251,6 +281,7 @@ class Walker:
     def _page(self, execution: Execution, entry: Entry, page: pairs.Page, ending: Ending, depth: int) -> None:
         """A tab or a whole dialog: its fields, those that another field makes usable, and dialogs behind buttons."""
         execution.fresh()
+        execution.failures = 0
         execution.reach(page.opening)
         if page.tab:
             draft = Draft(
@@ -311,6 +342,8 @@ class Walker:
     def _field(self, execution: Execution, drafts: list[Draft], ending: Ending, alone: bool) -> None:
         """The plans of one field in order; `alone`: each on a fresh document, which a field needs that was opened."""
         alone = alone or ending.inserts
+        if execution.failures >= MOST_FAILURES:
+            return
         for draft in drafts[:1] if alone and drafts and drafts[0].kind == "check" else drafts:
             if draft.id in self.known:
                 continue

@@ -120,6 +120,8 @@ def task_of(draft: Draft, variant: str = "") -> str:
     place = Place(draft.dialog, draft.tab, draft.group, of)
     if draft.kind == "command":
         return with_way(command_task(draft.path, draft.tooltip, of, key), draft.way, key)
+    if draft.kind == "box":
+        return box_task(draft.control, draft.value, of, key)
     if draft.kind == "open":
         return with_way(open_task(place, key), draft.way, key)
     if draft.kind == "tab":
@@ -225,6 +227,20 @@ def value_task(place: Place, label: str, value: str, key: str) -> str:
             f"Change {thing}{of} to {value}, {place.where}",
             f"Set “{label}”{place.under} to {value}{place.for_of} in {place.dialog}",
             f"Make {thing}{of} {value} ({place.tab or place.dialog})",
+        ],
+        key,
+    )
+
+
+def box_task(label: str, value: str, of: str, key: str) -> str:
+    """Giving a toolbar's box a value."""
+    what = lower_first(label.lower())
+    return pick(
+        [
+            f"Set the {what} of {of} to {value}",
+            f"Change {of} to the {what} {value}",
+            f"Use {value} as the {what} of {of}",
+            f"Give {of} the {what} {value} with the toolbar",
         ],
         key,
     )
