@@ -1,8 +1,8 @@
 """From the text of a request to the subtasks that it asks for.
 
-The grammar knows sentences: commands ("make X bold"), wishes ("I want X in bold"), what should be ("X should be
-bold"), one of them or two together. Notes without a verb ("Bold for X"), questions, stories and three things at once
-are outside of it; what it cannot read whole it does not guess at.
+The grammar knows commands ("make X bold", "could you please …") and what should be ("X should be bold"), one of them
+or two together. Wishes ("I want X in bold"), notes without a verb ("Bold for X"), questions, stories and three things
+at once are outside of it; what it cannot read whole it does not guess at.
 """
 
 from dataclasses import replace

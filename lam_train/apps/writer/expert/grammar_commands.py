@@ -10,7 +10,6 @@ from lam_train.apps.writer.expert.grammar_words import (
     GONE,
     INSERT,
     MUST,
-    NOT_NEEDED,
     REPLACE,
     SAYING,
     WORD,
@@ -33,14 +32,14 @@ REPLACE_ALL = (
     rf"(?:find|search for|look for) (?:{EVERY} )?{WORD}<text> and (?:replace|change|swap|substitute) "
     rf"(?:it|them|all of them|each(?: one)?|every one)(?: all)? {WITH} <new>{maybe(EVERYWHERE)}",
     rf"{EVERYWHERE},? {REPLACE} {WORD}<text> {WITH} <new>",
-    rf"(?:use|write|put|(?:i|we) want) <new> (?:instead of|in place of) (?:{EVERY} )?<text>,? {EVERYWHERE}",
+    rf"(?:use|write|put) <new> (?:instead of|in place of) (?:{EVERY} )?<text>,? {EVERYWHERE}",
     rf"{EVERY} ?<text> {MUST} (?:be|become|read|be (?:replaced (?:by|with)|changed (?:to|into))) <new>",
 )
 REPLACE_PHRASE = (
     rf"{REPLACE} (?:the )?(?:(?:words?|phrase|text|term|sentence|name|title|heading|first occurrence of) )?<text> "
     rf"(?:{WITH}|so that it reads|to read) {WORD}<new>",
     rf"<text> {MUST} (?:read|say|be|become|be (?:replaced (?:by|with)|changed (?:to|into))) <new>",
-    r"(?:use|write|put|(?:i|we) want) <new> (?:instead of|in place of) <text>",
+    r"(?:use|write|put) <new> (?:instead of|in place of) <text>",
     r"overwrite <text> with <new>",
 )
 
@@ -63,7 +62,7 @@ def _note(noun: str) -> tuple[str, ...]:
 
 HYPERLINKS = (
     rf"(?:link|hyperlink|point) <target> to {ADDRESS}",
-    rf"(?:make|turn|convert|change|(?:i|we) want) <target> (?:(?:into|to|be) )*(?:an? )?{LINK} "
+    rf"(?:make|turn|convert|change) <target> (?:(?:into|to|be) )*(?:an? )?{LINK} "
     rf"(?:to|pointing to|leading to|that (?:points|goes|leads) to|for) {ADDRESS}",
     rf"{ATTACH} {A}{LINK} (?:to|pointing to|for) {ADDRESS} (?:to|on|for|from|behind|at|over) <target>",
     rf"{ATTACH} {A}{LINK} (?:to|on|for|from|behind) <target>,? "
@@ -124,7 +123,7 @@ PATTERNS: tuple[Pattern, ...] = (
     *(pattern("replace_phrase", words) for words in REPLACE_PHRASE),
     *(pattern("insert_paragraph", words) for words in PARAGRAPHS),
     *(pattern("insert_text", words) for words in TEXTS),
-    pattern("delete_text", rf"(?:{DELETE}|{NOT_NEEDED}) <target>{ANY_MORE}"),
+    pattern("delete_text", rf"{DELETE} <target>{ANY_MORE}"),
     pattern("delete_text", rf"<target> {GONE}"),
     pattern("select", r"(?:select|find|locate|go to|pick|mark|choose|look (?:for|at)|take) <target>"),
 )

@@ -2,7 +2,7 @@
 
 from lam_train.apps.writer.expert.grammar_frames import Property, frames
 from lam_train.apps.writer.expert.grammar_pattern import Pattern, pattern
-from lam_train.apps.writer.expert.grammar_words import DELETE, GIVE, MUST, WANT
+from lam_train.apps.writer.expert.grammar_words import DELETE, GIVE, MUST
 
 AN = r"(?:an? )?"
 INDENT = r"indent(?:ation|ed)?"
@@ -164,7 +164,7 @@ PARAGRAPH = (
             f"space_{side}",
             has=rf"{AN}(?:spac(?:e|ing)|gap) of <length> {words}|<length>(?: of)?(?: spac(?:e|ing))? {words}",
             do=(
-                rf"(?:leave|add|put|insert|have|set|keep|{WANT}) {AN}(?:(?:gap|space) of )?<length>(?: of)?"
+                rf"(?:leave|add|put|insert|have|set|keep) {AN}(?:(?:gap|space) of )?<length>(?: of)?"
                 rf"(?: (?:white )?(?:space|spacing|room|gap))? {words} <target>",
                 rf"(?:set|change|adjust|make) (?:the )?(?:paragraph )?(?:space|spacing|gap) {words} <target> "
                 "(?:to|be) <length>",
@@ -228,7 +228,7 @@ PARAGRAPH = (
             rf"(?:{DELETE}|undo|turn off) (?:(?:the|its|all) )?{MARKS} (?:from|of|on|in|for|before|in front of) "
             "<target>",
             "<target> should (?:have no|not have an?|lose its) (?:bullet|number)",
-            rf"(?:make|{WANT}) <target> (?:an? )?(?:(?:normal|ordinary|plain) (?:paragraph|text) )?without an? "
+            r"make <target> (?:an? )?(?:(?:normal|ordinary|plain) (?:paragraph|text) )?without an? "
             "(?:bullet|number)",
         ),
     ),

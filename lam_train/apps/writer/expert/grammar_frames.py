@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lam_train.apps.writer.expert.grammar_words import CHANGE, GIVE, MAKE, MUST, WANT
+from lam_train.apps.writer.expert.grammar_words import CHANGE, GIVE, MAKE, MUST
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ def frames(shape: Property) -> list[str]:
     if shape.is_:
         is_ = f"(?:{shape.is_})"
         found += [
-            rf"(?:{MAKE}|{WANT}) <target> {LINK}{IN}{is_}",
+            rf"{MAKE} <target> {LINK}{IN}{is_}",
             rf"<target> {MUST} {BE} {IN}{is_}",
             rf"(?:use|choose|pick) {is_} (?:for|on|in) <target>",
         ]
     if shape.has:
         has = f"(?:{shape.has})"
         found += [
-            rf"(?:{GIVE}|{WANT}) {AN}{has} (?:to|on|for|over|in|with|of) <target>",
-            rf"(?:give|{WANT}) <target> (?:(?:with|in|the|a|an) )*{has}",
+            rf"{GIVE} {AN}{has} (?:to|on|for|over|in|with|of) <target>",
+            rf"give <target> (?:(?:with|in|the|a|an) )*{has}",
             rf"<target> {MUST} (?:have|get|be (?:given|set in|set with)|use) (?:(?:the|an?) )?{has}",
             rf"format <target> (?:with|using|as) {has}",
         ]

@@ -3,7 +3,7 @@
 import re
 
 from lam_train.apps.writer.expert.grammar_values import COLOUR, LENGTH, PAPER, STYLE
-from lam_train.apps.writer.expert.grammar_words import DELETE, GONE, NOT_NEEDED
+from lam_train.apps.writer.expert.grammar_words import DELETE, GONE
 
 WORDS = {
     "bold": "bold",
@@ -57,7 +57,7 @@ WORDS = {
     "replace_phrase": "⟦.*⟦",
     "insert_paragraph": "⟦",
     "insert_text": "⟦",
-    "delete_text": rf"\b(?:{DELETE}|{NOT_NEEDED}|{GONE})\b",
+    "delete_text": rf"\b(?:{DELETE}|{GONE})\b",
 }
 KEYWORDS = {operation: re.compile(words, re.IGNORECASE) for operation, words in WORDS.items()}
 

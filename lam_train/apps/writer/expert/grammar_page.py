@@ -23,7 +23,7 @@ def _orientation(word: str) -> tuple[str, ...]:
         rf"(?:in|to|into|be|from \w+ to) {word}{FORM}",
         rf"(?:use|choose|apply|set|go to|switch to|change to) (?:an? )?{word}(?: page)?{FORM}{ON_PAGE}",
         rf"{PAGE} {MUST} be (?:in |printed in |set in )?{word}{FORM}",
-        rf"(?:lay out|print|format|(?:i|we) want) {PAGE} (?:in|to be) {word}{FORM}",
+        rf"(?:lay out|print|format) {PAGE} (?:in|to be) {word}{FORM}",
     )
 
 
@@ -36,7 +36,6 @@ def _margin(word: str) -> tuple[str, ...]:
         rf"{USE} (?:an? )?{word} margins? of <length>{ON_PAGE}",
         rf"{USE} (?:an? )?<length> {word} margins?{ON_PAGE}",
         rf"(?:for {PAGE},? )?(?:the )?{word} (?:page )?margins?{ON_PAGE} {MUST} be <length>(?: wide)?",
-        rf"(?:i|we) want (?:the )?{word} (?:page )?margins?{ON_PAGE} to be <length>(?: wide)?",
     )
 
 
@@ -53,7 +52,6 @@ COLUMNS = (
     rf"{USE} (?:an? )?<number>[ -](?:text |newspaper )?columns?(?: layout| page| text)?{ON_PAGE}",
     rf"{PAGE} {MUST} (?:have|be (?:in|set in|laid out in|split into)|use) <number> columns?",
     rf"(?:make|turn|set) {PAGE} (?:(?:to|into) )?(?:a )?<number>[ -]columns?(?: layout)?",
-    r"(?:i|we) want (?:a layout (?:of|with|in) )?<number> columns",
 )
 
 
@@ -89,7 +87,6 @@ TRACKING_ON = (
     rf"(?:turn on|switch on|enable|activate|start|begin) (?:the )?{TRACKING}(?: feature| mode)?",
     rf"(?:turn|switch) {TRACKING} on",
     rf"{TRACKING} should be on",
-    r"(?:i|we) want (?:(?:the|all|my) )?changes (?:to be )?(?:tracked|recorded)",
     r"(?:track|record) (?:(?:all|any|my|the|every) )*(?:changes?|edits?)(?: from (?:now|here) on)?",
 )
 TRACKING_OFF = (
@@ -102,7 +99,7 @@ PAPER_SIZES = (
     rf"{SET} {PAPER}{ON_PAGE} to <paper>",
     r"(?:use|choose|take) <paper>(?:[ -]sized?)? (?:paper|pages?)",
     rf"{PAPER} {MUST} be <paper>",
-    rf"(?:(?:i|we) want|print|put|make|format) {PAGE} (?:(?:on|in|for) )?<paper>(?: paper| format| size)?",
+    rf"(?:print|put|make|format) {PAGE} (?:(?:on|in|for) )?<paper>(?: paper| format| size)?",
 )
 
 PATTERNS: tuple[Pattern, ...] = (

@@ -2,7 +2,7 @@
 
 from lam_train.apps.writer.expert.grammar_pattern import Pattern, pattern
 from lam_train.apps.writer.expert.grammar_text import QUOTE
-from lam_train.apps.writer.expert.grammar_words import ANY_MORE, DELETE, GONE, INSERT, MUST, NOT_NEEDED, THE, A, maybe
+from lam_train.apps.writer.expert.grammar_words import ANY_MORE, DELETE, GONE, INSERT, MUST, THE, A, maybe
 
 SIZES = (
     r"(?:<rows>[ -]?(?:x|by|×)[ -]?<columns> table|table (?:of|with|that has|having) <rows> rows? "
@@ -60,7 +60,7 @@ def _lines(what: str) -> list[Pattern]:
             rf"{THE}<text> {what}",
         )
         for words in (
-            rf"(?:{DELETE}|{NOT_NEEDED}) {which}{IN_TABLE}{ANY_MORE}",
+            rf"{DELETE} {which}{IN_TABLE}{ANY_MORE}",
             rf"{which}{IN_TABLE} {GONE}",
         )
     ]
@@ -87,7 +87,7 @@ PATTERNS: tuple[Pattern, ...] = (
             rf"<place>,? {INSERT} {A}{size}",
         )
     ),
-    pattern("delete_table", rf"(?:{DELETE}|{NOT_NEEDED}) (?:the )?(?:(?:whole|entire|complete) )?{TABLE}{ANY_MORE}"),
+    pattern("delete_table", rf"{DELETE} (?:the )?(?:(?:whole|entire|complete) )?{TABLE}{ANY_MORE}"),
     pattern("delete_table", rf"{TABLE} {GONE}"),
     *_lines("row"),
     *_lines("column"),

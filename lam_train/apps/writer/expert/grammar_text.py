@@ -23,7 +23,6 @@ COURTESIES = (  # what may stand before a request without being a part of it
     r"i(?: would|'d) (?:like|love|prefer)(?: you)? to",
     r"i(?: want| need)(?: you)? to",
     r"is (?:it possible|there a way) to",
-    r"i need to have",
     r"we(?: want| need)? to",
     r"(?:we|you) should",
     r"help me(?: to)?",

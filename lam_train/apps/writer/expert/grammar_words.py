@@ -2,13 +2,12 @@
 
 INSERT = (
     r"(?:insert|add|put|place|create|include|make|append|attach|drop in|write|type|have|get|set up|draw|build|give me|"
-    r"show|enter|(?:i|we) (?:need|want)|there should be)"
+    r"show|enter|there should be)"
 )
-ATTACH = r"(?:insert|add|put|place|create|attach|leave|include|write|append|make|set|(?:i|we) (?:need|want))"
+ATTACH = r"(?:insert|add|put|place|create|attach|leave|include|write|append|make|set)"
 DELETE = (
     r"(?:delete|remove|drop|erase|get rid of|take out|take away|take off|cut|eliminate|strip|clear|discard|throw away)"
 )
-NOT_NEEDED = r"(?:i|we) (?:do not|don't|no longer) (?:need|want)"
 ANY_MORE = r"(?:,? (?:any ?more|any longer|completely|altogether|entirely|from the (?:document|text)))?"
 GONE = r"(?:should|must|can|needs to|has to) (?:be (?:deleted|removed|dropped|cut|taken out|erased)|go|disappear)"
 REPLACE = r"(?:replace|substitute|swap|exchange|change|update|edit|correct|rename|turn)"
@@ -17,7 +16,6 @@ MAKE = (
     r"(?:make|turn|set|put|render|show|display|format|print|write|change|convert|have|get|style|mark|type|keep|switch|"
     r"raise|lower|promote)"
 )
-WANT = r"(?:(?:i|we) (?:want|need|would like|'d like|prefer)|i'd like)"
 CHANGE = (
     r"(?:change|set|switch|adjust|make|modify|update|turn|increase|reduce|raise|lower|decrease|bring|put|fix|alter)"
 )

@@ -53,9 +53,9 @@ def page_number(subtask: Subtask) -> list[Intent]:
     return [*menu("Insert", "Header and Footer", "Footer", PAGE_STYLE), *menu("Insert", "Page Number")]
 
 
-def note(*opening: Intent, say: str) -> Procedure:
-    """After a phrase: a footnote, endnote or comment, and its text."""
-    return lambda subtask: [*select(subtask.target), *opening, keys(typed(subtask.values["text"]), say)]
+def note(*opening: Intent, say: str, leave: str = "") -> Procedure:
+    """After a phrase: a footnote, endnote or comment, and its text; `leave` are keys back to the document."""
+    return lambda subtask: [*select(subtask.target), *opening, keys(typed(subtask.values["text"]) + leave, say)]
 
 
 def hyperlink(subtask: Subtask) -> list[Intent]:
@@ -155,7 +155,7 @@ PROCEDURES: dict[str, Procedure] = {
     "page_number": page_number,
     "footnote": note(click("Footnote"), say="type the footnote"),
     "endnote": note(click("Endnote"), say="type the endnote"),
-    "comment": note(*menu("Insert", "Comment"), say="type the comment"),
+    "comment": note(*menu("Insert", "Comment"), say="type the comment", leave="{ESC}"),
     "hyperlink": hyperlink,
     "bookmark": bookmark,
     "date": date,
