@@ -8,13 +8,28 @@ import state
 import toolbars
 import tree
 import uno
+import unohelper
 from com.sun.star.beans import NamedValue, PropertyValue
+from com.sun.star.task import XInteractionHandler
 
+ABORT, DISAPPROVE = "com.sun.star.task.XInteractionAbort", "com.sun.star.task.XInteractionDisapprove"
 CONFIGURATION = "com.sun.star.configuration.ConfigurationUpdateAccess"
 
 
 def properties(**values):
     return tuple(PropertyValue(Name=name, Value=value) for name, value in values.items())
+
+
+class Refusal(unohelper.Base, XInteractionHandler):
+    """Says no to whatever is asked while a document is loaded: to repair it, for its password, to run its macros."""
+
+    def handle(self, request):
+        continuations = request.getContinuations()
+        for kind in (ABORT, DISAPPROVE):
+            for continuation in continuations:
+                if continuation.queryInterface(uno.getTypeByName(kind)) is not None:
+                    continuation.select()
+                    return
 
 
 STILL = 3  # looks that must come out the same
@@ -41,9 +56,11 @@ class Desk:
     def open(self, url, width, height):
         """Opens the document and shows it, macros off and links not followed; closes what was open."""
         self.close_document()
-        loaded = self.desktop.loadComponentFromURL(
-            url, "_blank", 0, properties(MacroExecutionMode=0, UpdateDocMode=0, Silent=True)
-        )
+        how = properties(MacroExecutionMode=0, UpdateDocMode=0, Silent=True, InteractionHandler=Refusal())
+        try:
+            loaded = self.desktop.loadComponentFromURL(url, "_blank", 0, how)
+        except Exception:  # LibreOffice raises it for what it cannot read
+            return False
         if loaded is None or not loaded.supportsService("com.sun.star.text.TextDocument"):
             if loaded is not None:
                 loaded.close(True)
@@ -58,6 +75,12 @@ class Desk:
         self.text = document.Text(loaded)
         self.bars = None
         return True
+
+    def say_no(self):
+        """Closes a message box that stands before all else."""
+        window, accessible = self.tops()[0]
+        if accessible is not None and accessible.getAccessibleRole() == tree.ROLE.ALERT:
+            keys.press(self.toolkit, window, [["ESCAPE", "", 0]])
 
     def close_document(self):
         if self.document is not None:

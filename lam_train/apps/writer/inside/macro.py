@@ -18,6 +18,7 @@ from desk import Desk  # the modules beside this one, in pythonpath/
 desk = None
 TICK_S = 0.002
 MOST_LOOKS = 30
+QUESTION_S = 0.2
 
 
 class Event(unohelper.Base, XCallback):
@@ -42,7 +43,7 @@ class MainThread:
 
         Events are handled in order, one at a time: when a second event is handled before the first
         has returned, the first runs an event loop of its own. `whole` waits for the end all the same:
-        opening a document lets events pass, too.
+        opening a document lets events pass, too; where it then stops at a question, the answer is no.
         """
         answer, done, second = [None, None], threading.Event(), threading.Event()
 
@@ -55,7 +56,9 @@ class MainThread:
 
         self.post(run)
         self.post(second.set)
-        (done if whole else second).wait()
+        second.wait()
+        while whole and not done.wait(QUESTION_S):
+            self.call(desk.say_no, False)
         return tuple(answer) if done.is_set() else (None, None)
 
     def settle(self, rounds, idle):

@@ -127,7 +127,7 @@ class Walker:
                 self.nodes.append(node(self.desk, child, states, (accessible, index)))
             elif STATE.SHOWING not in states and role not in (ROLE.LIST_ITEM, ROLE.TREE_ITEM):
                 continue
-            elif role == ROLE.LABEL:
+            elif role in (ROLE.LABEL, ROLE.STATIC):
                 self.label = child.getAccessibleName()
                 if not relates(child, RELATION.LABEL_FOR):
                     self.messages.append(self.label)
