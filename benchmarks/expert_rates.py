@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from phase1_result import hardware
+from training_facts import hardware
 
 from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.rollouts import rollouts

@@ -46,9 +46,14 @@ def click(*names: str, kind: str = "") -> Intent:
     return Intent("click_input", f"click {names[0]}", named(*names, kind=kind), names)
 
 
-def switch(*names: str) -> Intent:
-    """A click on a button or menu entry that turns something on; none where it is on."""
-    return replace(click(*names), unless=is_checked(names[0]))
+def on(switch: Intent) -> Intent:
+    """A click that turns something on; none where it is on."""
+    return replace(switch, unless=is_checked(switch.names[0]))
+
+
+def button(name: str, *path: str) -> Intent:
+    """A click on a button of the toolbar; where it does not show or cannot be pressed, the menu's entry instead."""
+    return replace(click(name, kind="Button"), instead=tuple(menu(*path)))
 
 
 def menu(*path: str) -> list[Intent]:

@@ -3,12 +3,13 @@
 from lam_train.apps.writer.expert.grammar_pattern import Subtask
 from lam_train.apps.writer.expert.grammar_targets import Place, Target
 from lam_train.apps.writer.expert.on_screen import Find, address, cells, normal
-from lam_train.apps.writer.expert.procedure import Intent, NoPlan, click, fill, keys, menu, switch, typed
+from lam_train.apps.writer.expert.procedure import Intent, NoPlan, button, click, fill, keys, menu, on, typed
 from lam_train.apps.writer.expert.procedures_text import Procedure, beside, select, to_place, to_the_start
 from lam_train.records import Control, Observation
 
 MARGIN_SIDES = {"left": ["Left"], "right": ["Right"], "top": ["Top"], "bottom": ["Bottom"]}
 MARGIN_SIDES["all"] = [side for sides in MARGIN_SIDES.values() for side in sides]
+NOTES = ("Insert", "Footnote and Endnote")
 PAGE_STYLE = "Default Page Style"
 
 
@@ -16,8 +17,8 @@ def page_break(subtask: Subtask) -> list[Intent]:
     """Before a paragraph."""
     target = subtask.target or (subtask.place.target if subtask.place else None)
     if subtask.place is not None and subtask.place.side == "after":
-        return [*to_place(subtask.place), click("Page Break")]
-    return [*to_the_start(target), click("Page Break")]
+        return [*to_place(subtask.place), button("Page Break", "Insert", "Page Break")]
+    return [*to_the_start(target), button("Page Break", "Insert", "Page Break")]
 
 
 def page_layout(*changes: Intent) -> list[Intent]:
@@ -82,7 +83,7 @@ def horizontal_line(subtask: Subtask) -> list[Intent]:
 
 
 def track_changes(subtask: Subtask) -> list[Intent]:
-    record = switch("Record") if subtask.values["on"] == "yes" else click("Record")
+    record = on(click("Record")) if subtask.values["on"] == "yes" else click("Record")
     return [*menu("Edit", "Track Changes"), record]
 
 
@@ -153,8 +154,8 @@ PROCEDURES: dict[str, Procedure] = {
     "header": area("Header"),
     "footer": area("Footer"),
     "page_number": page_number,
-    "footnote": note(click("Footnote"), say="type the footnote"),
-    "endnote": note(click("Endnote"), say="type the endnote"),
+    "footnote": note(button("Footnote", *NOTES, "Footnote"), say="type the footnote"),
+    "endnote": note(button("Endnote", *NOTES, "Endnote"), say="type the endnote"),
     "comment": note(*menu("Insert", "Comment"), say="type the comment", leave="{ESC}"),
     "hyperlink": hyperlink,
     "bookmark": bookmark,

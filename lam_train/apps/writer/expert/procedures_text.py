@@ -6,9 +6,10 @@ from dataclasses import replace
 from lam_train.apps.writer.expert.grammar_pattern import Subtask
 from lam_train.apps.writer.expert.grammar_targets import Place, Target
 from lam_train.apps.writer.expert.on_screen import button_before, is_checked, text_of
-from lam_train.apps.writer.expert.procedure import Intent, NoPlan, click, fill, keys, menu, switch, typed
+from lam_train.apps.writer.expert.procedure import Intent, NoPlan, button, click, fill, keys, menu, on, typed
 
 Procedure = Callable[[Subtask], list[Intent]]
+ALIGNMENTS = {"left": "Left", "center": "Center", "right": "Right", "justified": "Justified"}
 SWITCHES = ("Bold", "Italic", "Underline", "Strikethrough", "Superscript", "Subscript")
 SPACING_FIELDS = {
     "space_before": "Above paragraph",
@@ -70,19 +71,19 @@ def to_place(place: Place | None) -> list[Intent]:
     return to_the_end(place.target)
 
 
-def character(*names: str) -> Procedure:
-    """Select, then a button of the toolbar."""
-    return lambda subtask: [*select(subtask.target), switch(*names)]
+def character(name: str, *path: str) -> Procedure:
+    """Select, then a button of the toolbar, or the menu's entry."""
+    return lambda subtask: [*select(subtask.target), on(button(name, *path))]
 
 
-def paragraph(*names: str) -> Procedure:
-    """Into the paragraph, then a button of the toolbar."""
-    return lambda subtask: [*into(subtask.target), switch(*names)]
+def paragraph(name: str, *path: str) -> Procedure:
+    """Into the paragraph, then a button of the toolbar, or the menu's entry."""
+    return lambda subtask: [*into(subtask.target), on(button(name, *path))]
 
 
 def character_entry(name: str) -> Procedure:
     """Select, then an entry of Format > Text."""
-    return lambda subtask: [*select(subtask.target), *menu("Format", "Text"), switch(name)]
+    return lambda subtask: [*select(subtask.target), *menu("Format", "Text"), on(click(name))]
 
 
 def box(name: str, value: str, about: Callable[[Target | None], list[Intent]]) -> Procedure:
@@ -92,12 +93,16 @@ def box(name: str, value: str, about: Callable[[Target | None], list[Intent]]) -
 
 def take_away(name: str) -> Procedure:
     """Select, then a button of the toolbar that is on."""
-    return lambda subtask: [*select(subtask.target), replace(click(name), unless=lambda o: not is_checked(name)(o))]
+    return lambda subtask: [
+        *select(subtask.target),
+        replace(click(name, kind="Button"), unless=lambda o: not is_checked(name)(o)),
+    ]
 
 
 def align(subtask: Subtask) -> list[Intent]:
-    button = {"left": "Left", "center": "Center", "right": "Right", "justified": "Justified"}[subtask.values["where"]]
-    return [*into(subtask.target), switch(button)]
+    name = ALIGNMENTS[subtask.values["where"]]
+    entry = "Centered" if name == "Center" else name
+    return paragraph(name, "Format", "Align Text", entry)(subtask)
 
 
 def change_case(subtask: Subtask) -> list[Intent]:
@@ -139,7 +144,7 @@ def replace_phrase(subtask: Subtask) -> list[Intent]:
 
 def replace_all(subtask: Subtask) -> list[Intent]:
     return [
-        click("Find and Replace"),
+        button("Find and Replace", "Edit", "Find and Replace"),
         fill("Find", subtask.values["text"]),
         fill("Replace", subtask.values["new"]),
         click("Replace All"),
@@ -185,15 +190,15 @@ def insert_paragraph(subtask: Subtask) -> list[Intent]:
 
 
 PROCEDURES: dict[str, Procedure] = {
-    "bold": character("Bold"),
-    "italic": character("Italic"),
-    "underline": character("Underline"),
-    "strikethrough": character("Strikethrough"),
+    "bold": character("Bold", "Format", "Text", "Bold"),
+    "italic": character("Italic", "Format", "Text", "Italic"),
+    "underline": character("Underline", "Format", "Text", "Single Underline"),
+    "strikethrough": character("Strikethrough", "Format", "Text", "Strikethrough"),
     **{f"no_{name.lower()}": take_away(name) for name in SWITCHES},
-    "superscript": character("Superscript"),
-    "subscript": character("Subscript"),
+    "superscript": character("Superscript", "Format", "Text", "Superscript"),
+    "subscript": character("Subscript", "Format", "Text", "Subscript"),
     "small_capitals": character_entry("Small capitals"),
-    "clear_formatting": character("Clear"),
+    "clear_formatting": character("Clear", "Format", "Clear Direct Formatting"),
     "font_name": box("Font Name", "font", select),
     "font_size": box("Font Size", "size", select),
     "font_color": colour("Font Effects", Intent("click_input", "open the palette", button_before("Transparency"))),
@@ -203,9 +208,9 @@ PROCEDURES: dict[str, Procedure] = {
     "align": align,
     "line_spacing": line_spacing,
     **dict.fromkeys(SPACING_FIELDS, paragraph_field),
-    "bullets": paragraph("Unordered List"),
-    "numbering": paragraph("Ordered List"),
-    "no_list": paragraph("No List"),
+    "bullets": paragraph("Unordered List", "Format", "Lists", "Unordered List"),
+    "numbering": paragraph("Ordered List", "Format", "Lists", "Ordered List"),
+    "no_list": paragraph("No List", "Format", "Lists", "No List"),
     "replace_phrase": replace_phrase,
     "replace_all": replace_all,
     "delete_text": delete_text,
