@@ -22,7 +22,7 @@ from lam_train.apps.open import open_applications
 from lam_train.apps.writer.expert import ManualExpert
 from lam_train.apps.writer.settings import WriterSettings
 from lam_train.apps.writer.tasks.generate import TaskSettings, generate_tasks
-from lam_train.evaluate.statistics import described
+from lam_train.evaluate.statistics import estimates
 from lam_train.records import Task, Trajectory
 
 SEED = 0
@@ -72,7 +72,7 @@ def brief(trajectory: Trajectory) -> dict:
 def summary(done: list[dict], seconds: float, instances: int, of: int) -> dict:
     """The numbers, of episodes in any order."""
     success = np.array([float(episode["outcome"] == "success") for episode in done])
-    estimate = described({"success": success}, [e["task_id"] for e in done], 2000, SEED)["success"]
+    estimate = estimates(success[:, None], [e["task_id"] for e in done], 2000, SEED)[0]
     succeeded = [episode for episode in done if episode["outcome"] == "success"]
     understood = [e for e in done if "not understood" not in e["why"]]
     kinds: dict[str, list[float]] = defaultdict(list)
