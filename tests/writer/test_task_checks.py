@@ -8,13 +8,14 @@ from random import Random
 
 import pytest
 
+from lam_train.apps.writer.make_templates import make
 from lam_train.apps.writer.tasks.check import judge
 from lam_train.apps.writer.tasks.comparison import compare
 from lam_train.apps.writer.tasks.docx_reader import read_document
 from lam_train.apps.writer.tasks.families import FAMILIES
 from lam_train.apps.writer.tasks.family import Drawn
 from lam_train.apps.writer.tasks.generate import SplitCounts, TaskSettings, generate_tasks, load_sources
-from lam_train.apps.writer.templates import template_path
+from lam_train.apps.writer.templates import FOLDER, template_path
 from lam_train.records import Operation
 
 pytestmark = pytest.mark.writer
@@ -130,7 +131,7 @@ def stored(cases, tmp_path_factory) -> list[Path]:
     ]
     (folder / "cases.json").write_text(json.dumps(listed))
     command = ["/usr/bin/python3", str(ORACLE), str(folder / "cases.json")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr[-2000:]
     failed = json.loads(done.stdout)
     assert not failed, {f"{cases[int(i)].template} {cases[int(i)].done}": error for i, error in failed.items()}
@@ -160,3 +161,9 @@ def test_templates_come_back_from_writer_as_they_were(cases, stored, sources):
             document = read_document(file)
             assert compare(sources[case.template].document, document) == [], case.template
             assert compare(document, sources[case.template].document) == [], case.template
+
+
+def test_the_script_makes_the_shipped_templates(tmp_path, sources):
+    make([FOLDER / "source" / "letter.md", FOLDER / "source" / "recipe.md"], tmp_path)
+    for name in ("letter", "recipe"):
+        assert read_document(tmp_path / f"{name}.docx") == sources[name].document

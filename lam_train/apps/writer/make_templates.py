@@ -56,20 +56,21 @@ EPOCH = (2025, 1, 1, 0, 0, 0)
 
 
 def main(names: list[str]) -> None:
-    """Makes the named templates, or all."""
+    """Makes the named templates, or all, and the description of all."""
     sources = sorted((FOLDER / "source").glob("*.md"))
-    described = {}
-    with tempfile.TemporaryDirectory(prefix="templates-") as folder:
-        work = Path(folder)
-        chosen = [source for source in sources if not names or source.stem in names]
-        for source in chosen:
-            build(source).save(str(work / f"{source.stem}.docx"))
-        files = settle([work / f"{source.stem}.docx" for source in chosen], work)
-        for file in files:
-            pack(file, FOLDER / file.name)
-    for source in sources:
-        described[f"{source.stem}.docx"] = front_matter(source)[0]["description"]
+    make([source for source in sources if not names or source.stem in names], FOLDER)
+    described = {f"{source.stem}.docx": front_matter(source)[0]["description"] for source in sources}
     (FOLDER / "description.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def make(sources: list[Path], target: Path) -> None:
+    """Makes the documents of these sources in the folder `target`."""
+    with tempfile.TemporaryDirectory(prefix="templates-") as folder:
+        files = [Path(folder) / f"{source.stem}.docx" for source in sources]
+        for source, file in zip(sources, files, strict=True):
+            build(source).save(str(file))
+        for file in settle(files, Path(folder)):
+            pack(file, target / file.name)
 
 
 def front_matter(source: Path) -> tuple[dict, str]:
@@ -95,6 +96,8 @@ def build(source: Path) -> DocumentType:
                 add_runs(document.add_paragraph(style=style), re.sub(r"^(- |\d+\. )", "", line))
         else:
             add_paragraph(document, " ".join(lines))
+    for ours, writers in (("Quote", "Quotations"), ("Caption", "Caption")):  # the names that Writer itself has
+        document.styles[ours].name = writers
     return document
 
 
@@ -125,8 +128,6 @@ def style_document(document: DocumentType, about: dict) -> None:
         style.font.color.rgb = RGBColor(0x1F, 0x38, 0x64)
         style.paragraph_format.space_before = Pt(0 if name in ("Title", "Subtitle") else 10)
         style.paragraph_format.space_after = Pt(6)
-    for ours, writers in (("Quote", "Quotations"), ("Caption", "Caption")):  # the names that Writer itself has
-        document.styles[ours].name = writers
     document.styles["Caption"].font.color.rgb = RGBColor(0x59, 0x59, 0x59)
     for border in document.styles["Title"].element.iter(qn("w:pBdr")):
         border.getparent().remove(border)
@@ -149,7 +150,7 @@ def add_paragraph(document: DocumentType, line: str) -> None:
         level = len(heading[1])
         document.add_paragraph(line[level + 1 :], style="Title" if level == 1 else f"Heading {level - 1}")
         return
-    styles = {"subtitle": "Subtitle", "quote": "Quotations", "caption": "Caption"}
+    styles = {"subtitle": "Subtitle", "quote": "Quote", "caption": "Caption"}
     paragraph = document.add_paragraph(style=styles.get(mark[1]) if mark else None)
     if mark and mark[1] in ("right", "center"):
         paragraph.alignment = getattr(WD_ALIGN_PARAGRAPH, mark[1].upper())

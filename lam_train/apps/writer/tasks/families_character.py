@@ -3,7 +3,7 @@
 from random import Random
 
 from lam_train.apps.writer.tasks.comparison import OneOf
-from lam_train.apps.writer.tasks.document_model import Document
+from lam_train.apps.writer.tasks.document_model import Document, Format
 from lam_train.apps.writer.tasks.family import (
     Drawn,
     Family,
@@ -51,6 +51,9 @@ class Switch(Family):
         phrase = choose_phrase(source, rng, **{self.attribute: self.value})
         return about_phrase(phrase) if phrase else None
 
+    def lacks(self, look: Format, parameters: Parameters) -> bool:
+        return getattr(look, self.attribute) != self.value
+
     def expect(self, document: Document, parameters: Parameters) -> None:
         set_format(*find_phrase(document, parameters["phrase"]), **{self.attribute: self.value})
 
@@ -58,12 +61,15 @@ class Switch(Family):
 class FontName(Family):
     """Select, then type the name into the toolbar's "Font Name" box, ENTER."""
 
-    name, on_phrase = "font_name", True
+    name, on_phrase, attribute = "font_name", True, "font"
 
     def draw(self, source: Source, rng: Random) -> Drawn | None:
         font = rng.choice(FONTS)
         phrase = choose_phrase(source, rng, font=font)
         return about_phrase(phrase, font=font) if phrase else None
+
+    def lacks(self, look: Format, parameters: Parameters) -> bool:
+        return look.font != parameters["font"]
 
     def expect(self, document: Document, parameters: Parameters) -> None:
         set_format(*find_phrase(document, parameters["phrase"]), font=parameters["font"])
@@ -72,12 +78,15 @@ class FontName(Family):
 class FontSize(Family):
     """Select, then type the size into the toolbar's "Font Size" box, ENTER."""
 
-    name, on_phrase = "font_size", True
+    name, on_phrase, attribute = "font_size", True, "size"
 
     def draw(self, source: Source, rng: Random) -> Drawn | None:
         size = rng.choice(SIZES)
         phrase = choose_phrase(source, rng, size=float(size))
         return about_phrase(phrase, size=size) if phrase else None
+
+    def lacks(self, look: Format, parameters: Parameters) -> bool:
+        return look.size != float(parameters["size"])
 
     def expect(self, document: Document, parameters: Parameters) -> None:
         set_format(*find_phrase(document, parameters["phrase"]), size=float(parameters["size"]))

@@ -103,8 +103,8 @@ class Alignment(Family):
 
 
 class LineSpacing(Family):
-    """Cursor into the paragraph, then Format > Spacing > Line Spacing, Ctrl+1/2/5 being headings in 7.4; 1.15 also
-    there; or Format > Paragraph, tab Indents & Spacing."""
+    """Cursor into the paragraph, then Format > Spacing > Line Spacing: Single, 1.15, 1.5, Double; or Format >
+    Paragraph, tab Indents & Spacing, Line Spacing."""
 
     name = "line_spacing"
 

@@ -28,11 +28,16 @@ class Family(ABC):
     name: str
     structural = False  # it adds, removes or moves paragraphs, rows or tables
     alone = False  # it is in no composition
-    on_phrase = False  # it is about a phrase, so that a composition can say "it"
+    on_phrase = False  # it is about a phrase's look, so that a composition can say "it"
+    attribute = ""  # which part of that look
 
     @abstractmethod
     def draw(self, source: Source, rng: Random) -> Drawn | None:
         """Parameters out of the document, or None where it has nothing for this family."""
+
+    def lacks(self, look: Format, parameters: Parameters) -> bool:
+        """Whether a phrase of this look is not yet as the operation makes it."""
+        return True
 
     @abstractmethod
     def expect(self, document: Document, parameters: Parameters) -> list[Document] | None:
@@ -59,8 +64,10 @@ def about_paragraph(source: Source, paragraph: Paragraph, rng: Random, slots: di
     reference = source.reference(paragraph, rng)
     if reference is None:
         return None
+    touches = {paragraph.text} | {h.text for h in source.headings if f'under the heading "{h.text}"' in reference}
+    touches |= {"end"} if reference == "the last paragraph" else set()
     parameters = {"paragraph": paragraph.text, **more}
-    return Drawn(parameters, {"paragraph": reference, **slots}, frozenset([paragraph.text]))
+    return Drawn(parameters, {"paragraph": reference, **slots}, frozenset(touches))
 
 
 def find_paragraph(document: Document, text: str) -> Paragraph:

@@ -3,7 +3,6 @@
 import difflib
 import hashlib
 import json
-from dataclasses import replace
 from itertools import combinations
 from random import Random
 from typing import Annotated
@@ -22,7 +21,8 @@ from lam_train.records import Operation, Split, Task
 from lam_train.settings import Settings
 
 ATTEMPTS = 40  # draws for each task asked for, before a family is taken to have no more
-SAME_PHRASE = 0.4  # of the pairs that can be about one phrase ("make X bold and underline it"), those that are
+ON_PHRASES = 0.25  # of the compositions, those of operations on phrases' looks (others are so by chance)
+SAME_PHRASE = 0.6  # of the pairs that can be about one phrase ("make X bold and underline it"), those that are
 
 
 class SplitCounts(Settings):
@@ -116,6 +116,8 @@ def compositions(
         if count == wanted or not groups[2]:
             return
         possible = groups[3] if rng.random() < settings.triples and groups[3] else groups[2]
+        if rng.random() < ON_PHRASES:
+            possible = [group for group in possible if all(FAMILIES[name].on_phrase for name in group)] or possible
         group = list(rng.choice(possible))
         rng.shuffle(group)
         source = sources[rng.choice(templates_of(split))]
@@ -124,9 +126,8 @@ def compositions(
             continue
         clauses = [wordings.clause(name, split, rng) for name in group]
         filled = [wordings.fill(c.text, part.slots) for c, part in zip(clauses, parts, strict=True)]
-        if len(parts) > 1 and parts[0].parameters.get("phrase") == parts[1].parameters.get("phrase", ""):
-            filled[1] = filled[1].replace(f'the words "{parts[1].slots["phrase"]}"', "it")
-            filled[1] = filled[1].replace(f'"{parts[1].slots["phrase"]}"', "it")
+        if parts[0].parameters.get("phrase", "") == parts[1].parameters.get("phrase"):
+            filled[1] = wordings.with_pronoun(filled[1], parts[1].slots["phrase"])
         whole = wordings.joined(filled, split, rng)
         name = "+".join([whole.name, *(c.name for c in clauses)])
         operations = [Operation(name=n, parameters=p.parameters) for n, p in zip(group, parts, strict=True)]
@@ -150,20 +151,23 @@ def draw_together(families: list[Family], source: Source, rng: Random) -> list[D
         drawn = family.draw(source, rng)
         if drawn is None:
             return None
-        first = parts[0] if parts else None
-        if first and len(parts) == 1 and family.on_phrase and families[0].on_phrase and rng.random() < SAME_PHRASE:
-            phrase = first.parameters["phrase"]
-            drawn = replace(
-                drawn,
-                parameters=drawn.parameters | {"phrase": phrase},
-                slots=drawn.slots | {"phrase": phrase},
-                touches=frozenset(),
-            )
+        if len(parts) == 1 and rng.random() < SAME_PHRASE and can_share(families, parts[0], drawn, source):
+            phrase = {"phrase": parts[0].parameters["phrase"]}
+            drawn = Drawn(drawn.parameters | phrase, drawn.slots | phrase, frozenset())
         if touched & drawn.touches:
             return None
         touched |= drawn.touches
         parts.append(drawn)
     return parts
+
+
+def can_share(families: list[Family], first: Drawn, second: Drawn, source: Source) -> bool:
+    """Whether the second operation makes sense on the first one's phrase: another part of its look, still to be set."""
+    one, two = families[:2]
+    if not (one.on_phrase and two.on_phrase) or one.attribute == two.attribute:
+        return False
+    phrase = next(phrase for phrase in source.phrases if phrase.text == first.parameters["phrase"])
+    return two.lacks(phrase.look, second.parameters)
 
 
 def add(

@@ -14,7 +14,7 @@ SMALL_WORDS = frozenset(
         "like may more most must my nor not of on one or our out she should so than that the their them then there "
         "these they this those to too under until up us was we were what when which while who whom whose will with "
         "without would yet you your all any each every both no only very also me him such about above after before "
-        "between over per"
+        "between over per could might shall"
     )
 )
 

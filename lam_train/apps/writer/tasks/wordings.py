@@ -5,6 +5,7 @@ requests and which compositions join, and whole `sentences`. Every clause, sente
 the bare clause is every split's. `explore` uses train's too: what it holds in addition is new to the policy.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -83,6 +84,12 @@ def fill(text: str, slots: dict[str, str]) -> str:
     for name, value in slots.items():
         text = text.replace("{" + name + "}", value)
     return text
+
+
+def with_pronoun(clause: str, phrase: str) -> str:
+    """The clause with "it" for the quoted phrase; "strike out it" becomes "strike it out"."""
+    clause = clause.replace(f'the words "{phrase}"', "it").replace(f'"{phrase}"', "it")
+    return re.sub(r"^(strike|cross) (out|through) it\b", r"\1 it \2", clause)
 
 
 def sentence_case(text: str) -> str:
