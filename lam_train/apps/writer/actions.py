@@ -22,6 +22,7 @@ class Act:
     requests: list[dict[str, Any]] = field(default_factory=list)
     result: str = ""
     refused: str = ""  # the result when the last request's value is false
+    shows: str = ""  # the result is the last request's value, a list, under this name
 
 
 def request(
@@ -108,7 +109,9 @@ def click_input(screen: Screen, control: Control, button: str, double: bool) -> 
         return Act([request("select_item", SETTLE, handle=handle)], f"selected {shown(control.control_text)}")
     if role == "DOCUMENT":
         return Act([request("cursor_to", SETTLE, handle=handle)])
-    if control.control_type in ("Edit", "ComboBox", "ScrollBar"):
+    if control.control_type == "ComboBox":
+        return Act([request("focus", SETTLE, handle=handle), request("choices", handle=handle)], shows="choices")
+    if control.control_type in ("Edit", "ScrollBar"):
         return Act([request("focus", SETTLE, handle=handle)])
     if role in WITH_MOUSE and screen.kind == "dialog":
         return Act([request("choose", SETTLE, handle=handle, count=2 if double else 1)])

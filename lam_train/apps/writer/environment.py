@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lam_train.apps.application import ApplicationError
+from lam_train.apps.writer.acceptable import acceptable
 from lam_train.apps.writer.actions import act_of, request
 from lam_train.apps.writer.controls import Screen, screen_of
 from lam_train.apps.writer.mistakes import Mistake
@@ -23,6 +24,7 @@ from lam_train.records import Action, Observation, Task, Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_DIALOGS = 8
+MOST_CHOICES = 60
 ESCAPE = request("press", 2, keystrokes=[["ESCAPE", "", 0]])
 REFUSED_DIALOGS = {
     *("Open", "Save As", "Save", "Export", "Insert", "Insert Image", "Select Path", "Link", "Import", "Insert file"),
@@ -205,6 +207,8 @@ class WriterEnvironment(gymnasium.Env):
             return self.screen.observation.result, True
         refused = bool(act.refused) and values[-1] is False
         result, seen = act.refused if refused else act.result, self._look()
+        if act.shows and values[-1]:
+            result = f"{act.shows}: {'; '.join(values[-1][:MOST_CHOICES])}"
         if seen["kind"] == "dialog" and seen["title"] in REFUSED_DIALOGS:
             result, refused = f"not available: {seen['title']}", True
             self._must(ESCAPE)
@@ -244,13 +248,3 @@ class WriterEnvironment(gymnasium.Env):
         if self.office is not None:
             self.office.kill()
         self.office, self.screen, self.shown = None, None, None
-
-
-def acceptable(action: Action, screen: Screen) -> list[str]:
-    """Labels of the controls that do what the chosen one does."""
-    chosen = screen.observation.control(action.control_label)
-    if chosen is None:
-        return []
-    if screen.kind == "dialog" and chosen.control_text in ("Cancel", "Close"):
-        return [c.label for c in screen.observation.controls if c.control_text in ("Cancel", "Close")]
-    return [chosen.label]
