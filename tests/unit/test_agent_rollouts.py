@@ -225,17 +225,28 @@ def test_every_task_gets_one_episode_and_each_environment_one_thread():
 
 
 def test_the_others_act_while_a_batch_is_decided():
-    """8 tasks of 4 steps: one after the other 8 * 4 * (10 + 10) ms = 640 ms; overlapped about 4 * 8 / 2 * 10 ms."""
+    """The first step of task 0 and a later decision on task 1 wait for each other: both are under way at once."""
+    meet = threading.Barrier(2, timeout=30)
 
-    class Slow(Writer):
+    class Meets(Toy):
+        def step(self, action):
+            if self.task.task_id == "toy-0" and self.steps == 0:
+                meet.wait()
+            return super().step(action)
+
+    class Waits(Writer):
+        met, decided = False, False
+
         def decide(self, states):
-            time.sleep(0.01)
+            if self.decided and not self.met:
+                self.met = True
+                meet.wait()
+            self.decided |= any("red" in state.request for state in states)
             return super().decide(states)
 
-    started = time.perf_counter()
-    found = list(pool([toy_task(n) for n in range(8)], Slow(), [Toy(step_seconds=0.01) for _ in range(4)]))
-    assert len(found) == 8
-    assert time.perf_counter() - started < 0.45
+    tasks = [toy_task(0), toy_task(1, ", ".join(["w"] * 100))]
+    found = list(pool(tasks, Waits(), [Meets(), Meets()], max_steps=200))
+    assert {t.outcome for t in found} == {"success"}
 
 
 def test_results_come_as_they_end():

@@ -79,15 +79,15 @@ def test_the_pauses_grow():
     with endpoint(in_turn(broken, broken, "hi")) as (url, requests), client(url, retries=2) as asked:
         asked.ask(ASKED)
     first, second = (requests[n + 1]["time"] - requests[n]["time"] for n in range(2))
-    assert 0.3 < first < 0.7 and 0.7 < second < 1.5
+    assert first > 0.37 and second > 0.74  # half a second and a second, each up to a quarter shorter
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_a_refusal_is_the_users_mistake_and_is_not_repeated(status):
     refusal = (status, {"error": {"message": "no such model"}})
-    with endpoint(lambda body: refusal) as (url, requests), client(url, retries=3) as asked:
-        with pytest.raises(UserError, match=r"^test\.endpoint: http.* refused the request: .*no such model"):
-            asked.ask(ASKED)
+    said = pytest.raises(UserError, match=r"^test\.endpoint: http.* refused the request: .*no such model")
+    with endpoint(lambda body: refusal) as (url, requests), client(url, retries=3) as asked, said:
+        asked.ask(ASKED)
     assert len(requests) == 1
 
 
@@ -151,34 +151,35 @@ def test_the_rate_limit_holds_over_threads_and_retries():
     busy = (429, {"error": {"message": "later"}}, {"Retry-After-Ms": "1"})
     limited = {"requests_per_minute": 600.0, "retries": 1, "parallel": 4}
     with endpoint(in_turn(busy, "a")) as (url, requests), client(url, **limited) as asked:
+        started = time.monotonic()
         replies = list(asked.ask_all([ASKED] * 5))
+        took = time.monotonic() - started
     assert [reply.text for reply in replies] == ["a"] * 5
-    times = sorted(request["time"] for request in requests)
-    assert len(times) == 6
-    assert times[-1] - times[0] > 0.45
-    assert max(sum(start <= time < start + 0.25 for time in times) for start in times) <= 4
+    assert len(requests) == 6 and took > 0.5
 
 
 def test_many_are_answered_in_order_and_at_once():
+    at_once = threading.Barrier(6, timeout=30)
+
     def reply(body):
         text = body["messages"][0]["content"]
-        time.sleep(0.2 if text == "0" else 0.05)
+        at_once.wait()  # passes when six requests are under way
+        time.sleep(0.1 if text == "0" else 0)
         return (500, {"error": {"message": "broken"}}) if text == "3" else f"answer {text}"
 
     conversations = [[{"role": "user", "content": str(number)}] for number in range(12)]
-    started = time.perf_counter()
     with endpoint(reply) as (url, _), client(url, parallel=6) as asked:
         replies = list(asked.ask_all(conversations))
-    assert time.perf_counter() - started < 0.6  # one after the other: 0.75
     assert isinstance(replies.pop(3), EndpointFailure)
     assert [reply.text for reply in replies] == [f"answer {number}" for number in range(12) if number != 3]
     assert isinstance(replies[0], Reply)
 
 
 def test_a_refusal_stops_what_was_not_yet_sent():
-    with endpoint(lambda body: (401, {"error": {"message": "wrong key"}})) as (url, requests):
-        with client(url, parallel=1) as asked, pytest.raises(UserError, match="wrong key"):
-            list(asked.ask_all([ASKED] * 20))
+    refusal = (401, {"error": {"message": "wrong key"}})
+    said = pytest.raises(UserError, match="wrong key")
+    with endpoint(lambda body: refusal) as (url, requests), client(url, parallel=1) as asked, said:
+        list(asked.ask_all([ASKED] * 20))
     assert len(requests) < 20
 
 
