@@ -125,7 +125,7 @@ def _score(
     settings: ActingSettings,
 ) -> Score:
     failed = [t for t in trajectories if t.outcome != "success"]
-    compared_with_expert = [t for t in failed if name != EXPERT and t.outcome == "fail" and t.task.task_id in experts]
+    compared_with_expert = [t for t in failed if t.outcome == "fail" and t.task.task_id in experts]
     return Score(
         name=name,
         estimates={**means, **_step_estimates(trajectories, settings)},

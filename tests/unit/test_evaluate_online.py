@@ -13,7 +13,7 @@ from lam_train.agent.policy import Decision
 from lam_train.errors import UserError
 from lam_train.evaluate.acting_results import ActingReport, OnlineRow
 from lam_train.evaluate.online import EvaluateOnlineSettings, evaluate_online
-from lam_train.evaluate.online_scores import divergence
+from lam_train.evaluate.online_scores import divergence, online_report
 from lam_train.records import Action, Trajectory, read_jsonl
 from lam_train.report.acting_tables import online_table
 from lam_train.report.document_text import document_lines
@@ -259,6 +259,18 @@ def test_the_first_difference_from_the_expert_is_named(evaluated):
     assert named(changed(first, status="FINISH")) == "early finish"
     assert named(first.model_copy(update={"problem": "bad format: x"})) == "bad format"
     assert named(first.model_copy(update={"error": True}), second) == "refused"
+
+
+def test_an_episode_that_broke_is_not_compared_with_the_experts(evaluated):
+    _, episodes, _ = evaluated
+    expert = episodes["expert"][:2]
+    broke = [
+        t.model_copy(update={"outcome": outcome, "steps": t.steps[:1]})
+        for t, outcome in zip(expert, ("error", "fail"), strict=True)
+    ]
+    report = online_report(WAYED[:2], {"expert": expert, "other": broke}, settings(), "data", 1, 5, [])
+    assert report.scores[1].divergences == {"only later": 1}
+    assert report.scores[1].failures == {"application error": 1, "unknown": 1}
 
 
 def test_the_recorder_changes_nothing_and_leaves_out_what_it_cannot_have(tmp_path):
