@@ -22,6 +22,7 @@ class Format:
     position: Any = ""  # "superscript", "subscript", or a raise in half points
     case: Any = ""  # "caps", "smallCaps"
     spacing: Any = 0
+    scale: Any = 100  # width in percent
     effects: Any = ()  # outline, shadow, hidden, …
     link: Any = ""  # where a hyperlink leads
     change: Any = ""  # "insertion" or "deletion", where changes were tracked
@@ -58,6 +59,7 @@ class Paragraph:
     outline: Any = 9  # 0 is the first level of headings, 9 is text
     page_break: Any = False  # a page begins with it
     keep_next: Any = False
+    keep_lines: Any = False
     background: Any = ""
     borders: Any = ()
     tabs: Any = ()
@@ -74,6 +76,7 @@ class Cell:
     paragraphs: list[Paragraph]
     span: Any = 1
     merged: Any = ""
+    vertical: Any = "top"
     background: Any = ""
     borders: Any = ()
 
@@ -111,6 +114,9 @@ class Section:
     columns: Any = 1
     borders: Any = ()
     line_numbers: Any = False
+    vertical: Any = "top"
+    numbering: Any = ("decimal", "")  # of its pages: format and first number
+    first_page: Any = False  # its first page has headers of its own
     header: Any = ()  # paragraphs; () without one
     footer: Any = ()
     other_headers: Any = ()  # texts of headers and footers for first and even pages

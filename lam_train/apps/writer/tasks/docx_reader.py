@@ -15,6 +15,7 @@ from lam_train.apps.writer.tasks.docx_styles import Styles, border_lines, child,
 from lam_train.errors import UserError
 
 ALIGNMENTS = {"start": "left", "both": "justify", "distribute": "justify", "end": "right"}
+SWITCHES = {"pageBreakBefore": "page_break", "keepNext": "keep_next", "keepLines": "keep_lines"}
 NAMESPACES = {"a": "http://schemas.openxmlformats.org/drawingml/2006/main"}
 MOST_BYTES = 200_000_000
 PARSER = etree.XMLParser(resolve_entities=False, no_network=True)  # a document is not to be trusted
@@ -107,8 +108,8 @@ class Reader:
                     paragraph.line = (get(item, "lineRule", "auto"), number(get(item, "line")))
             elif name == "outlineLvl":
                 paragraph.outline = number(value, 9)
-            elif name in ("pageBreakBefore", "keepNext"):
-                setattr(paragraph, "page_break" if name == "pageBreakBefore" else "keep_next", is_on(item))
+            elif name in SWITCHES:
+                setattr(paragraph, SWITCHES[name], is_on(item))
             elif name == "shd":
                 paragraph.background = shading(item)
             elif name == "pBdr":
@@ -137,6 +138,7 @@ class Reader:
                         [self.paragraph(p, self.part) for p in cell.iter(qn("w:p"))],
                         span=number(get(child(properties, "gridSpan"), "val"), 1),
                         merged="" if merge is None else get(merge, "val", "continue"),
+                        vertical=get(child(properties, "vAlign"), "val", "top"),
                         background=shading(child(properties, "shd")),
                         borders=border_lines(child(properties, "tcBorders")),
                     )
@@ -153,6 +155,7 @@ class Reader:
         if properties is None:
             return Section(end=end)
         size, margins, columns = child(properties, "pgSz"), child(properties, "pgMar"), child(properties, "cols")
+        pages = child(properties, "pgNumType")
         section = Section(
             end=end,
             start=get(child(properties, "type"), "val", "nextPage"),
@@ -161,6 +164,9 @@ class Reader:
             columns=max(number(get(columns, "num"), 1), 1),
             borders=border_lines(child(properties, "pgBorders")),
             line_numbers=child(properties, "lnNumType") is not None,
+            vertical=get(child(properties, "vAlign"), "val", "top"),
+            numbering=(get(pages, "fmt", "decimal"), get(pages, "start", "")),
+            first_page=is_on(child(properties, "titlePg")),
             **{side: number(get(margins, side), 1440) for side in ("top", "bottom", "left", "right")},
         )
         section.landscape = section.width > section.height
@@ -291,7 +297,8 @@ class Content:
         picture = next((blip.get(RELATION) for blip in item.iterfind(".//a:blip", NAMESPACES)), None)
         if picture in self.part.related_parts:
             digest = hashlib.sha256(self.part.related_parts[picture].blob).hexdigest()[:12]
-            self.mark("image", (digest, *size))
+            anchored = any(str(element.tag).endswith("}anchor") for element in item.iter())
+            self.mark("image", (digest, *size, "anchored" if anchored else "in line"))
         else:
             self.mark("shape", (plain_text(item), *size))
 

@@ -157,6 +157,11 @@ def apply_run_properties(base: Format, properties) -> Format:
                 changed["case"] = ""
         elif name == "spacing":
             changed["spacing"] = number(value)
+        elif name == "w":
+            changed["scale"] = number(value, 100)
+        elif name == "em":
+            effects = {effect for effect in effects if not effect.startswith("em ")}
+            effects |= set() if value in (None, "none") else {f"em {value}"}
         elif name in EFFECTS:
             (effects.add if is_on(item) else effects.discard)(name)
     return replace(base, effects=tuple(sorted(effects)), **changed)

@@ -44,7 +44,19 @@ BULLET_STYLES, NUMBER_STYLES = (
 def restyled(paragraph: Paragraph, styles: tuple[str, ...]) -> None:
     """Another paragraph style: what it sets may be anything, what the paragraph's text has by itself stays."""
     paragraph.style = OneOf(styles)
-    for name in ("alignment", "left", "right", "first", "before", "after", "line", "outline", "keep_next", "tabs"):
+    for name in (
+        "alignment",
+        "left",
+        "right",
+        "first",
+        "before",
+        "after",
+        "line",
+        "outline",
+        "keep_next",
+        "keep_lines",
+        "tabs",
+    ):
         setattr(paragraph, name, ANYTHING)
     look = dict.fromkeys(("bold", "italic", "font", "size", "color", "spacing"), ANYTHING)
     set_format(paragraph, 0, len(paragraph.text), **look)

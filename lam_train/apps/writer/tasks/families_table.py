@@ -24,7 +24,7 @@ def blank_cell() -> Cell:
     """An empty cell of any look."""
     paragraph = empty_paragraph()
     paragraph.optional = False
-    return Cell([paragraph], background=ANYTHING, borders=ANYTHING)
+    return Cell([paragraph], vertical=ANYTHING, background=ANYTHING, borders=ANYTHING)
 
 
 def only_table(document: Document) -> Table:
