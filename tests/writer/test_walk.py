@@ -196,7 +196,7 @@ def test_a_killed_walk_goes_on_and_its_dataset_adds_up(tmp_path):
     assert all(pair.license == "MPL-2.0" and pair.app == "LibreOffice Writer" for pair in records)
     assert f"| pairs | {len(records)} |" in (tmp_path / "plans/card.md").read_text(encoding="utf-8")
     again = collect_application_plans(
-        WalkSettings(output=str(tmp_path / "plans"), entries=["Format > Spacing"]), WriterSettings(instances=1)
+        WalkSettings(output=str(tmp_path / "plans"), entries=["Format > Spacing > L"]), WriterSettings(instances=1)
     )
     assert (again / "walk/results-00000.jsonl").read_bytes() == after  # all was walked: no Writer starts
 

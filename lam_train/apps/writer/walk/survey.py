@@ -68,7 +68,7 @@ def fields(
         seen[name, types[0]] += 1
         about = described.get(name, Described(name, "", "", ""))
         kind = _kind(control, about)
-        said = 0 < len(name) <= LONGEST_NAME and any(letter.isalnum() for letter in name) and name != control.value
+        said = 0 < len(name) <= LONGEST_NAME and any(letter.isalpha() for letter in name) and name != control.value
         if kind and said:
             on = bool(control.selected if kind == "list" else control.checked)
             offered = tuple(choices(control.label)) if kind == "choice" else ()
