@@ -1,13 +1,14 @@
 """Collecting trajectories in a toy word processor: stages, counts, planned execution, store, resumption."""
 
 import json
+import os
 
 import pytest
 
 from lam_train.agent.episode import EpisodeSettings
 from lam_train.collect.trajectories.collection import Collection
 from lam_train.collect.trajectories.counts import CollectionCounts, ending
-from lam_train.collect.trajectories.execute import execute
+from lam_train.collect.trajectories.execute import PlannedPolicy, execute
 from lam_train.collect.trajectories.experts import ExpertSettings
 from lam_train.collect.trajectories.grounding import ground, similarity
 from lam_train.collect.trajectories.instantiation import Instantiation, PlannedAction
@@ -17,7 +18,7 @@ from lam_train.collect.trajectories.planner import instantiate
 from lam_train.collect.trajectories.store import FolderLock, ShardStore, read_trajectories
 from lam_train.collect.trajectories.task_source import select
 from lam_train.errors import UserError
-from lam_train.records import Control, Observation, Trajectory
+from lam_train.records import Action, Control, Observation, Previous, State, Step, Trajectory
 from tests.unit.toy_document import ToyDocument, toy_document_task
 
 EXPERT = ExpertSettings(kind="tests.unit.toy_document:toy_expert")
@@ -111,6 +112,15 @@ def test_a_line_cut_off_at_any_byte_is_healed(tmp_path):
         store.append(episode(kept))
         store.close()
         assert [e.trajectory_id for e in store] == [f"t{n}" for n in range(kept + 1)]
+
+
+def test_a_line_that_the_disk_takes_in_pieces_is_whole(tmp_path, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:50]))
+    store = ShardStore(tmp_path, "episodes", Trajectory, 3)
+    store.append(episode(0))
+    store.append(episode(1))
+    assert [e.trajectory_id for e in store] == ["t0", "t1"]
 
 
 def test_shards_are_filled_and_gone_on_with(tmp_path):
@@ -249,3 +259,25 @@ def test_plans_are_executed_and_any_error_discards(tmp_path):
         counts.add(kept)
     counts.check()
     assert counts.all["success"] == 1 and counts.all["not_instantiated"] == 1
+
+
+def test_a_plan_ends_at_a_refused_action_whoever_runs_it():
+    policy = PlannedPolicy("p", [Instantiation(task=toy_document_task(0), actions=bold("Ms"))], 80.0)
+    done = Action(function="select_text", args={"text": "Ms"})
+    state = State(request=toy_document_task(0).request, observation=controls("Bold"))
+    after = {
+        error: policy.decide([state.model_copy(update={"previous": [Previous(action=done, error=error)]})])[0]
+        for error in (False, True)
+    }
+    assert after[False].action.control_name == "Bold"
+    assert after[True].action is None and after[True].problem.startswith("discarded: step 1")
+
+
+def test_an_expert_that_is_stuck_half_way_has_understood_the_task():
+    """ "no plan" after an action was done is an execution that failed, no failed instantiation."""
+    acted = Step(observation=controls("Bold"), action=Action(function="click_input", control_label="1"))
+    stuck = Step(
+        observation=controls("Bold"), action=Action(), problem="no plan: Italic is not on the screen", error=True
+    )
+    assert ending(episode(0).model_copy(update={"steps": [stuck]})) == "not_instantiated"
+    assert ending(episode(0).model_copy(update={"steps": [acted, stuck]})) == "discarded"

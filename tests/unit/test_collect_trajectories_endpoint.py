@@ -12,14 +12,14 @@ from lam_train.collect.trajectories.canvas_diff import canvas_diff
 from lam_train.collect.trajectories.collection import Collection
 from lam_train.collect.trajectories.experts import ExpertSettings
 from lam_train.collect.trajectories.function_pool import call_problem, offered_functions
-from lam_train.collect.trajectories.judge import JudgeTrajectoriesSettings, read_judgement
+from lam_train.collect.trajectories.judge import JudgeTrajectoriesSettings, TrajectoryJudge, read_judgement
 from lam_train.collect.trajectories.llm_expert import read_filter, read_plan
 from lam_train.collect.trajectories.pipeline import CollectTrajectoriesSettings, collect_trajectories
 from lam_train.collect.trajectories.store import read_trajectories
 from lam_train.collect.trajectories.task_source import TemplateChoice, tasks_of_plans
-from lam_train.endpoint import EndpointSettings
+from lam_train.endpoint import Endpoint, EndpointSettings
 from lam_train.errors import Fault
-from lam_train.records import TaskPlan, Verdict
+from lam_train.records import Action, Observation, Step, TaskPlan, Trajectory, Verdict
 from tests.unit.toy_document import ToyDocument, toy_document_task
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1050}
@@ -164,6 +164,41 @@ def test_task_plans_become_tasks_that_the_judge_decides(tmp_path):
     assert plan.given == "Make a name bold" and plan.reference_steps == pair.plan
 
 
+def test_the_check_decides_where_there_is_one(tmp_path):
+    """The judge contradicts it: that is noted and counted, and changes no outcome."""
+
+    def contradicts(body: dict) -> str:
+        if "You judge" in body["messages"][0]["content"]:
+            return json.dumps({"task_quality": "good", "task_complete": "no", "complete_judgement": "I think not"})
+        return model(body)
+
+    with endpoint(contradicts) as (url, _):
+        counts = collect(tmp_path, url, TASKS[:1], judge=judge(url))
+    (episode,) = read_trajectories(tmp_path)
+    assert counts.all["success"] == 1 and episode.outcome == "success" and episode.reason == ""
+    assert [verdict.complete for verdict in episode.verdicts] == ["yes", "no"]
+    agreement = json.loads((tmp_path / "counts.json").read_text())["agreement"]
+    assert agreement["check_then_judge"]["yes"] == {"yes": 0, "no": 1, "unsure": 0}
+
+
+def test_an_empty_action_is_not_complete_and_needs_no_call(tmp_path):
+    screen = Observation(window="w", controls=[])
+    does, nothing = (Step(observation=screen, action=Action(function=name)) for name in ("select_text", ""))
+    ends = Step(observation=screen, action=Action(status="FINISH"))
+
+    def judged(*steps: Step) -> str:
+        episode = Trajectory(
+            trajectory_id="t", task=toy_document_task(0), policy="p", steps=list(steps), outcome="success"
+        )
+        return asked.judge(episode, tmp_path).task_complete
+
+    with endpoint(model) as (url, requests), Endpoint(judge(url), "trajectories.judge") as client:
+        asked = TrajectoryJudge(client, images=False)
+        assert judged(does, nothing, ends) == judged(ends) == "no" and not requests
+        judged(does, ends)  # the last one only finishes
+        assert len(requests) == 1
+
+
 def test_without_a_judge_such_a_task_is_unsure_and_no_success(tmp_path):
     tasks = [toy_document_task(0, text="Ms").model_copy(update={"operations": []})]
     with endpoint(model) as (url, _):
@@ -285,7 +320,6 @@ def test_the_diff_shows_what_changed_and_nothing_else(tmp_path):
 def test_kappa_of_a_table_worked_by_hand():
     agreement = JudgeAgreement()
     task = toy_document_task(0)
-    from lam_train.records import Trajectory
 
     def add(check: str, judged: str, times: int):
         verdicts = [Verdict(complete=check), Verdict(complete=judged, by="judge:m")]
