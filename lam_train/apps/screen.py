@@ -13,17 +13,17 @@ from lam_train.errors import UserError
 
 START_TIMEOUT_S = 20
 # Of a shell: the program ends when the shell's standard input does.
-WHILE_HELD = '"$@" & child=$!; cat; kill -9 $child; wait $child'
+WHILE_HELD = '"$@" & child=$!; cat; kill $child; wait $child'
 
 
 class VirtualScreen:
     """Xvfb and openbox on a free display; both end with `close`, and when this process does."""
 
     def __init__(self, width: int, height: int) -> None:
-        for program in ("Xvfb", "openbox"):
+        for program in ("Xvfb", "openbox", "xdotool"):
             if shutil.which(program) is None:
                 raise UserError(
-                    f"app.screen=true needs {program} (apt-get install xvfb openbox), or set app.screen=false"
+                    f"app.screen=true needs {program} (apt-get install xvfb openbox xdotool), or set app.screen=false"
                 )
         self.processes: list[subprocess.Popen[bytes]] = []
         reader, writer = os.pipe()
@@ -65,6 +65,15 @@ class VirtualScreen:
         output = io.BytesIO()
         ImageGrab.grab(xdisplay=self.display).save(output, format="PNG")
         return output.getvalue()
+
+    def click(self, x: int, y: int, count: int = 1) -> None:
+        """Moves the pointer there and clicks, as a hand does."""
+        command = ["xdotool", "mousemove", "--sync", str(x), str(y), "click", "--repeat", str(count), "1"]
+        environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "DISPLAY": self.display}
+        try:
+            subprocess.run(command, env=environment, capture_output=True, check=True, timeout=START_TIMEOUT_S)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            raise ApplicationError(f"the virtual screen {self.display} takes no clicks: {error}") from None
 
     def close(self) -> None:
         for process in reversed(self.processes):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lam_train.apps.application import ApplicationError
 from lam_train.apps.writer.acceptable import acceptable
-from lam_train.apps.writer.actions import act_of, request
+from lam_train.apps.writer.actions import Act, act_of, request
 from lam_train.apps.writer.controls import Screen, screen_of
 from lam_train.apps.writer.mistakes import Mistake
 from lam_train.apps.writer.process import Office, RequestError
@@ -25,6 +25,8 @@ from lam_train.records import Action, Observation, Task, Verdict
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_DIALOGS = 8
 MOST_CHOICES = 60
+MOST_LOOKS_AGAIN = 3
+PAUSE_ROUNDS = 10
 ESCAPE = request("press", 2, keystrokes=[["ESCAPE", "", 0]])
 REFUSED_DIALOGS = {
     *("Open", "Save As", "Save", "Export", "Insert", "Insert Image", "Select Path", "Link", "Import", "Insert file"),
@@ -201,12 +203,14 @@ class WriterEnvironment(gymnasium.Env):
             self._show(act.result)
             return act.result, False
         try:
-            values = self._request(*act.requests)
+            values = self._perform(act)
         except RequestError as error:
             self.screen = screen_of(self._look(), f"not possible: {error}")
             return self.screen.observation.result, True
         refused = bool(act.refused) and values[-1] is False
         result, seen = act.refused if refused else act.result, self._look()
+        if action.function == "click_input":
+            seen = self._look_again(seen, action.control_label)
         if act.shows and values[-1]:
             result = f"{act.shows}: {'; '.join(values[-1][:MOST_CHOICES])}"
         if seen["kind"] == "dialog" and seen["title"] in REFUSED_DIALOGS:
@@ -215,6 +219,29 @@ class WriterEnvironment(gymnasium.Env):
             seen = self._look()
         self.screen = screen_of(seen, result)
         return result, refused
+
+    def _perform(self, act: Act) -> list[Any]:
+        """The values of an action's requests; on a screen, a click is one of the pointer."""
+        pointer = self.office.virtual_screen
+        if pointer is None or act.requests[-1]["do"] != "choose":
+            return self._request(*act.requests)
+        (place,) = self._request(request("middle", handle=act.requests[-1]["with"]["handle"]))
+        if place is None:
+            return self._request(*act.requests)
+        pointer.click(*place, act.requests[-1]["with"]["count"])
+        return self._request(request("pause", PAUSE_ROUNDS))
+
+    def _look_again(self, seen: dict[str, Any], label: str) -> dict[str, Any]:
+        """A click that seems to have done nothing gets a little more time: on a busy machine a dialog opens late."""
+        before = self.screen.observation.model_copy(update={"result": ""})
+        if before.control(label).control_type == "Document":
+            return seen
+        for _ in range(MOST_LOOKS_AGAIN):
+            if screen_of(seen).observation != before:
+                break
+            self._must(request("pause", PAUSE_ROUNDS))
+            seen = self._look()
+        return seen
 
     def _look(self) -> dict[str, Any]:
         """What Writer shows."""

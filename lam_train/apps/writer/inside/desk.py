@@ -170,6 +170,9 @@ class Desk:
         """How many buttons of a new window's toolbars have found their place."""
         return {"buttons": toolbars.showing(self.window), "still": STILL}
 
+    def pause(self):
+        """Nothing, for the time that the rounds after it take."""
+
     def handle(self, thing):
         self.handles.append(thing)
         return len(self.handles) - 1
@@ -204,6 +207,13 @@ class Desk:
             mouse.click(self.toolkit, window, entry, count)
         else:
             entry.getAccessibleParent().getAccessibleContext().selectAccessibleChild(entry.getAccessibleIndexInParent())
+
+    def middle(self, handle):
+        """Where on the screen the middle of a control is; None when it is out of sight."""
+        control = self.handles[handle]
+        if tree.STATE.SHOWING not in tree.states_of(control):
+            return None
+        return mouse.middle(control)
 
     def choose_text(self, handle, text):
         """Chooses an entry of a drop-down list by its text; says whether there is one."""

@@ -7,6 +7,7 @@ dialog or a menu, since such a one returns when the dialog is closed.
 
 import functools
 import json
+import os
 import threading
 import time
 import traceback
@@ -16,7 +17,8 @@ from com.sun.star.awt import XCallback
 from desk import Desk  # the modules beside this one, in pythonpath/
 
 desk = None
-TICK_S = 0.002
+TICK_S = 0.002  # idle work chains by timers of a millisecond
+TICK_ON_SCREEN_S = 0.03  # what is painted there waits for the screen's own messages
 MOST_LOOKS = 30
 QUESTION_S = 0.2
 
@@ -34,6 +36,7 @@ class Event(unohelper.Base, XCallback):
 class MainThread:
     def __init__(self, context):
         self.queue = context.ServiceManager.createInstanceWithContext("com.sun.star.awt.AsyncCallback", context)
+        self.tick = TICK_ON_SCREEN_S if os.environ.get("DISPLAY") else TICK_S
 
     def post(self, function):
         self.queue.addCallback(Event(function), None)
@@ -66,7 +69,7 @@ class MainThread:
         for an idle moment, such as the dialog's layout."""
         for _ in range(rounds):
             self.call(idle, False)
-            time.sleep(TICK_S)  # idle work chains by timers of a millisecond
+            time.sleep(self.tick)
 
 
 def call(requests):
