@@ -334,6 +334,9 @@ def test_kappa_of_a_table_worked_by_hand():
     add("no", "yes", 10)
     add("no", "no", 10)
     add("no", "unsure", 5)  # counts as no
+    task = task.model_copy(update={"operations": []})
+    add("unsure", "yes", 50)  # no check knows this task: nothing to agree with
+    assert sum(agreement.pairs.values()) == 50
     # p_o = 35/50, p_e = 0.5 * 0.6 + 0.5 * 0.4 = 0.5: kappa = 0.2 / 0.5
     assert agreement.kappa == pytest.approx(0.4)
     assert agreement.as_dict()["check_then_judge"]["no"] == {"yes": 10, "no": 10, "unsure": 5}

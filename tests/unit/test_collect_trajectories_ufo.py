@@ -14,6 +14,7 @@ from lam_train.collect.trajectories.pipeline import (
     collect_trajectories,
     import_results,
 )
+from lam_train.collect.trajectories.postprocess import step_samples
 from lam_train.collect.trajectories.store import read_trajectories
 from lam_train.collect.trajectories.task_source import read_task_plans
 from lam_train.collect.trajectories.ufo import from_ufo, to_ufo
@@ -179,3 +180,14 @@ def test_a_collection_is_not_mixed_with_imported_results(tmp_path):
         import_results(CollectTrajectoriesSettings(ufo_results=str(UFO / "results"), output=str(tmp_path)))
     with Collection(tmp_path) as collection:
         assert len(collection.done()) == 4
+
+
+def test_a_refused_step_of_a_success_is_history_and_no_sample(tmp_path):
+    collect(tmp_path)
+    episode = next(e for e in read_trajectories(tmp_path) if e.outcome == "success")
+    first = episode.steps[0].model_copy(update={"error": True, "result": "Error: not found"})
+    samples = list(step_samples(episode.model_copy(update={"steps": [first, *episode.steps]}), StepFormat()))
+    assert [sample.metadata.step for sample in samples] == [2, 3]
+    assert "Error: not found" in samples[0].user
+    failed = episode.model_copy(update={"steps": [first, *episode.steps], "outcome": "fail"})
+    assert [sample.metadata.step for sample in step_samples(failed, StepFormat())] == [1, 2, 3]
