@@ -20,7 +20,7 @@ from lam_train.apps.writer.walk.menus import Entry, menu_entries, open_entries
 from lam_train.apps.writer.walk.plans import Result
 from lam_train.apps.writer.walk.pool import Writers
 from lam_train.apps.writer.walk.settings import WalkSettings
-from lam_train.apps.writer.walk.walker import Sources, Walker
+from lam_train.apps.writer.walk.walker import BROKEN, Sources, Walker
 from lam_train.apps.writer.walk.wording import task_of
 from lam_train.collect.split import SPLITS, Split, split_of
 from lam_train.collect.trajectories.store import FolderLock, ShardStore
@@ -29,6 +29,7 @@ from lam_train.records import Record, TaskPlan, write_jsonl
 
 log = logging.getLogger(__name__)
 
+MESSAGES = ("Confirmation", "Duplicate Name", "Warning", "Information", "Question", "Error", "LibreOffice", "")
 CHANGE_WRITER = ("View", "Tools")  # menus that change Writer itself, which then starts afresh
 
 
@@ -39,6 +40,12 @@ class Walked(Record):
     outcome: str
     seconds: float
     steps: int
+    values: int = 2  # `walk.values` then
+    broken: bool = False  # by the application
+
+    def is_whole(self, values: int) -> bool:
+        """Whether another run has nothing to add: nothing broke, and what has fields gave them as many values."""
+        return not self.broken and (self.values >= values or not self.outcome.startswith(("dialog", "menu", "box")))
 
 
 def collect_application_plans(settings: WalkSettings, writer: WriterSettings) -> Path:
@@ -63,7 +70,7 @@ def walk(settings: WalkSettings, writer: WriterSettings, output: Path) -> None:
     chosen = [e for e in entries if not settings.entries or str(e).startswith(tuple(settings.entries))]
     if not chosen:
         raise UserError(f"walk.entries={settings.entries}: no entry begins so; one of {len(entries)} is {entries[0]}")
-    journal = Journal(output, settings.shard_size)
+    journal = Journal(output, settings)
     left = [entry for entry in chosen if str(entry) not in journal.walked]
     left.sort(key=lambda entry: not sources.asks(entry.command))  # dialogs take long: the pool begins with them
     writers = Writers(writer)
@@ -77,12 +84,12 @@ def walk(settings: WalkSettings, writer: WriterSettings, output: Path) -> None:
 class Journal:
     """What the walk has found so far, on the disk; several threads write to it."""
 
-    def __init__(self, folder: Path, shard_size: int) -> None:
-        self._results = ShardStore(folder / "walk", "results", Result, shard_size)
-        self._entries = ShardStore(folder / "walk", "entries", Walked, shard_size)
+    def __init__(self, folder: Path, settings: WalkSettings) -> None:
+        self._results = ShardStore(folder / "walk", "results", Result, settings.shard_size)
+        self._entries = ShardStore(folder / "walk", "entries", Walked, settings.shard_size)
         self._lock = threading.Lock()
         self.known = {result.draft.id for result in self._results}
-        self.walked = {entry.entry for entry in self._entries}
+        self.walked = {entry.entry for entry in self._entries if entry.is_whole(settings.values)}
 
     def result(self, result: Result) -> None:
         with self._lock:
@@ -118,13 +125,14 @@ class Work:
             outcome = walker.walk(entry)
         except Exception as error:  # one entry must not end the walk of five hundred; it is named in walk/entries
             log.exception("%s: the walk of this entry ended early", entry)
-            outcome = f"ended early: {type(error).__name__}: {error}"
+            outcome = f"{BROKEN}: {type(error).__name__}: {error}"
             environment.close()
         if entry.path[0] in CHANGE_WRITER:
             environment.close()
         seconds, steps = round(time.monotonic() - begun, 1), walker.driver.steps
         log.info("%s: %s; %d pairs, %d steps, %.0f s", entry, outcome, worked, steps, seconds)
-        self.journal.entry(Walked(entry=str(entry), outcome=outcome[:300], seconds=seconds, steps=steps))
+        told = {"outcome": outcome[:300], "broken": outcome.startswith(BROKEN), "values": self.values}
+        self.journal.entry(Walked(entry=str(entry), seconds=seconds, steps=steps, **told))
         return worked > 0
 
 
@@ -148,9 +156,12 @@ def write_dataset(settings: WalkSettings, output: Path) -> dict[Split, list[Task
 
 
 def reviewed(result: Result) -> Result:
-    """A result of an earlier run, by the rules of this one: a selection proves only commands that select."""
+    """A result by the rules of the dataset: a selection proves only commands that select, and no user asks for a
+    message box."""
     if result.seen == "selection" and not moves_the_cursor(result.draft.command):
         return result.model_copy(update={"seen": "", "failed": "no effect"})
+    if result.seen == "opened" and result.draft.dialog in MESSAGES:
+        return result.model_copy(update={"seen": "", "failed": "message"})
     return result
 
 

@@ -15,7 +15,8 @@ class WalkSettings(Settings):
     entries: list[str] = []
     """Walk only entries that begin with one of these ("Format > Paragraph", "keys: Ctrl+B"); [] walks all."""
     values: int = Field(default=2, ge=1)
-    """How many values a number or text field is given; a drop-down list gets three times as many."""
+    """How many values a number or text field is given; a drop-down list gets three times as many. More in the same
+    folder adds to what is there."""
     validation: float = Field(default=0.1, ge=0, lt=0.5)
     """The fraction of commands and tabs for validation."""
     test: float = Field(default=0.1, ge=0, lt=0.5)

@@ -35,8 +35,8 @@ class Field:
 
 
 def shown_name(control: Control) -> str:
-    """A control's text without what only decorates it: "Paragraph..." and "Width:" -> "Paragraph", "Width"."""
-    return control.control_text.strip().rstrip(".…:").strip()
+    """A control's text without what only decorates it: "Paragraph..." and "~Width:" -> "Paragraph", "Width"."""
+    return control.control_text.replace("~", "").strip().rstrip(".…:").strip()
 
 
 def finish_button(observation: Observation) -> str:

@@ -20,6 +20,7 @@ from lam_train.records import Observation
 
 log = logging.getLogger(__name__)
 
+BROKEN = "application error"  # how the outcome of an entry begins that is to be walked again
 OPENERS = ("check", "radio", "list", "button")
 BOXED = 8  # choices of a toolbar's box that are tried, times the values of a field
 LISTED = 5  # entries of a page's lists that are tried, times the values of a field
@@ -95,7 +96,7 @@ class Walker:
                     break
             except ApplicationError as error:
                 self.driver.forget()
-                reason = f"application error: {error}"
+                reason = f"{BROKEN}: {error}"
                 log.warning("%s, %s: %s", entry, context.name, reason)
         return reason
 

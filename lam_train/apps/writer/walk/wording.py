@@ -117,7 +117,7 @@ def task_of(draft: Draft, variant: str = "") -> str:
     """A request for what the plan does; another variant may give another wording."""
     key = draft.id + variant
     of = "" if draft.of in _WHERE_THE_CURSOR_IS and _menu_of(draft) in _NOT_ABOUT_THE_CURSOR else draft.of
-    place = Place(draft.dialog, draft.tab, draft.group, of)
+    place = Place(draft.dialog, draft.tab, _opener_of(draft) or draft.group, of)
     if draft.kind == "command":
         return with_way(command_task(draft.path, draft.tooltip, of, key), draft.way, key)
     if draft.kind == "box":
@@ -148,6 +148,12 @@ def _menu_of(draft: Draft) -> str:
     return chosen.removeprefix("Choose ").partition(" > ")[0]
 
 
+def _opener_of(draft: Draft) -> str:
+    """The control that had to be set before the plan's own, or "": "Gradient" of a gradient's steps."""
+    openers = draft.moves[len(draft.look) : draft.setting] if draft.wish is not None else []
+    return openers[-1].acts[-1].name if openers else ""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a setting is: the dialog, its tab, the group in it, and what the dialog is about ("the selected text")."""
@@ -160,6 +166,14 @@ class Place:
     @property
     def where(self) -> str:
         return f"on the {self.tab} tab of the {self.dialog} dialog" if self.tab else f"in the {self.dialog} dialog"
+
+    @property
+    def settings(self) -> str:
+        return f"{self.tab} settings of the {self.dialog} dialog" if self.tab else f"{self.dialog} settings"
+
+    @property
+    def named(self) -> str:
+        return f"{self.dialog} > {self.tab}" if self.tab else self.dialog
 
     @property
     def for_of(self) -> str:
@@ -192,10 +206,10 @@ def check_task(place: Place, label: str, on: bool, tip: str, key: str) -> str:
     do = ("Turn on", "Enable", "Activate", "Check") if on else ("Turn off", "Disable", "Deactivate", "Uncheck")
     return pick(
         [
-            f"{do[0]} “{label}”{place.under}{place.for_of} in the {place.dialog} settings",
+            f"{do[0]} “{label}”{place.under}{place.for_of} in the {place.settings}",
             f"{do[1]} “{label}”{place.under} {place.where}{place.for_of}",
-            f"{do[2]} the option “{label}”{place.under}{place.for_of}, in {place.dialog}",
-            f"{do[3]} “{label}”{place.under} in {place.tab or place.dialog}{place.for_of}",
+            f"{do[2]} the option “{label}”{place.under}{place.for_of}, in {place.named}",
+            f"{place.named}: {do[3].lower()} “{label}”{place.under}{place.for_of}",
         ],
         key,
     )
@@ -210,8 +224,8 @@ def radio_task(place: Place, label: str, tip: str, key: str) -> str:
     return pick(
         [
             f"Set {group} to “{label}”{place.for_of}, {place.where}",
-            f"Choose “{label}” for {group}{place.for_of} in the {place.dialog} settings",
-            f"Use the option “{label}” ({group}){place.for_of} in {place.dialog}",
+            f"Choose “{label}” for {group}{place.for_of} in the {place.settings}",
+            f"Use the option “{label}” ({group}){place.for_of} in {place.named}",
         ],
         key,
     )
@@ -223,10 +237,10 @@ def value_task(place: Place, label: str, value: str, key: str) -> str:
     of = f" of {place.of}" if place.of else ""
     return pick(
         [
-            f"Set {thing}{of} to {value} in the {place.dialog} settings",
+            f"Set {thing}{of} to {value} in the {place.settings}",
             f"Change {thing}{of} to {value}, {place.where}",
-            f"Set “{label}”{place.under} to {value}{place.for_of} in {place.dialog}",
-            f"Make {thing}{of} {value} ({place.tab or place.dialog})",
+            f"Set “{label}”{place.under} to {value}{place.for_of} in {place.named}",
+            f"Make {thing}{of} {value} ({place.named})",
         ],
         key,
     )
@@ -248,11 +262,13 @@ def box_task(label: str, value: str, of: str, key: str) -> str:
 
 def list_task(place: Place, entry: str, key: str) -> str:
     """Selecting an entry of a list."""
+    kind = f"{lower_first(place.group)} " if place.under and len(place.group.split()) == 1 else ""
+    named = f"the {kind}“{entry}”" if kind else f"“{entry}”"
     return pick(
         [
-            f"Select “{entry}” {place.where}{place.for_of}",
-            f"Choose “{entry}” in the list of the {place.tab or place.dialog} settings{place.for_of}",
-            f"Use “{entry}”{place.for_of} ({place.dialog})",
+            f"Select {named} {place.where}{place.for_of}",
+            f"Choose {named} in the {place.settings}{place.for_of}",
+            f"Use {named}{place.for_of} ({place.named})",
         ],
         key,
     )
