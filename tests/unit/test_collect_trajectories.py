@@ -82,6 +82,21 @@ def test_going_on_adds_what_is_missing_and_opens_nothing_when_all_is_there(tmp_p
     assert again.as_dict() == counts.as_dict() and not opened
 
 
+def test_what_is_interrupted_is_counted_all_the_same(tmp_path):
+    class Breaks(ToyDocument):
+        def reset(self, **options):
+            if self.resets == 2:
+                raise KeyboardInterrupt
+            return super().reset(**options)
+
+    settings = CollectTrajectoriesSettings(application="toy", output=str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        collect_trajectories(settings, EXPERT, EpisodeSettings(), TASKS, lambda: [Breaks()])
+    assert json.loads((tmp_path / "counts.json").read_text())["all"]["tasks"] == len(list(read_trajectories(tmp_path)))
+    counts, _ = collect(tmp_path, TASKS)
+    assert counts.all["tasks"] == 6
+
+
 def test_another_expert_does_not_go_on_in_the_same_folder(tmp_path):
     collect(tmp_path, TASKS[:1])
     with Collection(tmp_path) as collection, pytest.raises(UserError, match="expert=toy-expert, now it is other"):

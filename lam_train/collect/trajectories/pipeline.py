@@ -90,6 +90,8 @@ def collect_trajectories(
 ) -> CollectionCounts:
     """Collects what is still missing in `settings.output`, then writes counts.json and the card (README.md).
 
+    They are written too when the collection is interrupted or something breaks; not when it is killed.
+
     Environments are opened only where an episode is missing, and closed at the end. `references`: task id -> the steps
     of the task-plan that it comes from. Raises UserError for settings that contradict each other or the folder, Fault
     where an endpoint or a disk is gone.
@@ -107,16 +109,19 @@ def collect_trajectories(
         done = collection.done()
         if done:
             log.info("%d of %d episodes are there already", sum(task.task_id in done for task in tasks), len(tasks))
+        others = {"expert": expert.model_dump(), "episode": episode.model_dump()}
         if any(task.task_id not in done for task in tasks):
-            environments = _opened(open_environments, settings, judge, collection.folder, stack)
-            keep = settings.keep_evidence or settings.ufo_folders
-            evidence = collection.folder / "evidence" if judge or keep else None
-            keeper = stack.enter_context(Keeper(collection, judge, evidence, keep, _versions()))
-            if hasattr(who, "plan"):
-                _plan_and_execute(collection, tasks, references or {}, who, environments, settings, episode, keeper)
-            else:
-                _act(collection, tasks, who, environments, settings, episode, keeper)
-        return finish(collection, settings, {"expert": expert.model_dump(), "episode": episode.model_dump()})
+            try:
+                environments = _opened(open_environments, settings, judge, collection.folder, stack)
+                keeper = stack.enter_context(_keeper(collection, settings, judge))
+                if hasattr(who, "plan"):
+                    _plan_and_execute(collection, tasks, references or {}, who, environments, settings, episode, keeper)
+                else:
+                    _act(collection, tasks, who, environments, settings, episode, keeper)
+            except BaseException:  # interrupted, or something broke: what is there is counted all the same
+                write_results(collection, settings.examples, settings.seed, _shown(settings, others))
+                raise
+        return finish(collection, settings, others)
 
 
 def import_results(settings: CollectTrajectoriesSettings) -> CollectionCounts:
@@ -130,9 +135,7 @@ def import_results(settings: CollectTrajectoriesSettings) -> CollectionCounts:
 
 def finish(collection: Collection, settings: CollectTrajectoriesSettings, others: dict) -> CollectionCounts:
     """What is written from the episodes: counts, card, and on request samples and UFO's folders."""
-    counts = write_results(
-        collection, settings.examples, settings.seed, {"trajectories": settings.model_dump(), **others}
-    )
+    counts = write_results(collection, settings.examples, settings.seed, _shown(settings, others))
     if settings.samples:
         lines = write_samples(collection.episodes, collection.folder / "samples", settings.sample_format)
         log.info("samples: %d of successes, %d of failures", lines["success"], lines["fail"])
@@ -142,12 +145,22 @@ def finish(collection: Collection, settings: CollectTrajectoriesSettings, others
     return counts
 
 
+def _shown(settings: CollectTrajectoriesSettings, others: dict) -> dict:
+    return {"trajectories": settings.model_dump(), **others}
+
+
 def _versions() -> dict[str, str]:
     """What acted: the library's version and, in a checkout, its commit."""
     found = versions()
     commit = found["git_commit"]
     changed = "+changes" if found["git_changes"] else ""
     return {"lam_train": found["lam_train"], **({"commit": f"{commit[:12]}{changed}"} if commit else {})}
+
+
+def _keeper(collection: Collection, settings: CollectTrajectoriesSettings, judge: TrajectoryJudge | None) -> Keeper:
+    keep = settings.keep_evidence or settings.ufo_folders
+    evidence = collection.folder / "evidence" if judge or keep else None
+    return Keeper(collection, judge, evidence, keep, _versions())
 
 
 def _judge(settings: CollectTrajectoriesSettings, stack: ExitStack) -> TrajectoryJudge | None:
