@@ -1,6 +1,5 @@
 """Drives a Writer by the names of its controls, and reads what it saved."""
 
-import zipfile
 from pathlib import Path
 
 import docx
@@ -105,51 +104,6 @@ class Hand:
 
 
 ROOT = Path(__file__).parent.parent.parent
-NAMES = " ".join(
-    f'xmlns:{prefix}="{name}"'
-    for prefix, name in {
-        "office": "urn:oasis:names:tc:opendocument:xmlns:office:1.0",
-        "text": "urn:oasis:names:tc:opendocument:xmlns:text:1.0",
-        "script": "urn:oasis:names:tc:opendocument:xmlns:script:1.0",
-        "dom": "http://www.w3.org/2001/xml-events",
-        "xlink": "http://www.w3.org/1999/xlink",
-        "manifest": "urn:oasis:names:tc:opendocument:xmlns:manifest:1.0",
-        "library": "http://openoffice.org/2000/library",
-    }.items()
-)
-
-
-def hostile_odt(path: Path, written: Path) -> None:
-    """An OpenDocument text, whatever its name says, with a Basic macro that writes a file when it is opened."""
-    event = (
-        '<office:scripts><office:event-listeners><script:event-listener script:language="ooo:script" '
-        'script:event-name="dom:load" xlink:type="simple" '
-        'xlink:href="vnd.sun.star.script:Standard.Module1.Main?language=Basic&amp;location=document"/>'
-        "</office:event-listeners></office:scripts>"
-    )
-    text = "<office:body><office:text><text:p>Harmless text.</text:p></office:text></office:body>"
-    code = f"Sub Main\nOpen &quot;{written}&quot; For Output As #1\nPrint #1, &quot;here&quot;\nClose #1\nEnd Sub"
-    named = 'library:name="Standard" library:readonly="false" library:passwordprotected="false"'
-    module = '<library:element library:name="Module1"/>'
-    parts = {
-        "content.xml": f'<office:document-content {NAMES} office:version="1.3">{event}{text}</office:document-content>',
-        "Basic/script-lc.xml": f"<library:libraries {NAMES}><library:library {named}/></library:libraries>",
-        "Basic/Standard/script-lb.xml": f"<library:library {NAMES} {named}>{module}</library:library>",
-        "Basic/Standard/Module1.xml": (
-            '<script:module xmlns:script="http://openoffice.org/2000/script" script:name="Module1" '
-            f'script:language="StarBasic">{code}</script:module>'
-        ),
-    }
-    kind = "application/vnd.oasis.opendocument.text"
-    entries = [("/", kind), *((name, "text/xml") for name in parts)]
-    listed = "".join(
-        f'<manifest:file-entry manifest:full-path="{name}" manifest:media-type="{media}"/>' for name, media in entries
-    )
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("mimetype", kind)
-        for name, data in parts.items():
-            archive.writestr(name, data)
-        archive.writestr("META-INF/manifest.xml", f"<manifest:manifest {NAMES}>{listed}</manifest:manifest>")
 
 
 def linked_docx(path: Path, server: str) -> None:
@@ -159,9 +113,7 @@ def linked_docx(path: Path, server: str) -> None:
     body = document.element.body
     image = document.part.relate_to(f"{server}/image.png", RELATIONS + "image", is_external=True)
     document.part.relate_to(f"{server}/ole.bin", RELATIONS + "oleObject", is_external=True)
-    document.part._settings_part.relate_to(
-        f"{server}/template.dotm", RELATIONS + "attachedTemplate", is_external=True
-    )
+    document.part._settings_part.relate_to(f"{server}/template.dotm", RELATIONS + "attachedTemplate", is_external=True)
     pictures = (
         f'<w:p {nsdecls("w", "wp", "a", "pic", "r")}><w:r><w:drawing><wp:inline><wp:extent cx="900000" cy="900000"/>'
         f'<wp:docPr id="1" name="linked"/><a:graphic><a:graphicData uri="{nsmap["pic"]}"><pic:pic><pic:nvPicPr>'
