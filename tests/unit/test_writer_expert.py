@@ -81,6 +81,14 @@ def test_what_is_quoted_is_never_read_as_a_command():
     assert (subtask.operation, subtask.target.text) == ("bold", "delete the table, then save")
 
 
+@pytest.mark.parametrize("part", ["please ", 'make "x" bold and ', "'a ", "in ", "the first paragraph under "])
+def test_an_endless_request_is_refused_in_time(part):
+    started = time.perf_counter()
+    assert read_request(f"{part * 5000}sing") is None
+    assert read_request(f"{part * (900 // len(part))}sing") is None
+    assert time.perf_counter() - started < 5
+
+
 def test_targets():
     def target(request_text):
         return read_request(request_text)[0].target

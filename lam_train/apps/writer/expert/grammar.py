@@ -19,6 +19,7 @@ BY_OPERATION: dict[str, list[Pattern]] = {}
 for _pattern in PATTERNS:
     BY_OPERATION.setdefault(_pattern.operation, []).append(_pattern)
 MOST_SUBTASKS = 2
+LONGEST_REQUEST = 1000  # characters; what is longer is not two things, and would take long to refuse
 LONGEST_ELLIPSIS = 8  # words
 ELLIPSES = ("make it {}", "set it in {}", "apply {} to it", "{} it", "set its {}", "give it {}")
 """What a clause without its verb or its target may be short for: "… and italic", "… and 14 points", "… and centre"."""
@@ -27,6 +28,8 @@ ELLIPSES = ("make it {}", "set it in {}", "apply {} to it", "{} it", "set its {}
 @lru_cache(maxsize=4096)
 def read_request(request: str) -> tuple[Subtask, ...] | None:
     """The subtasks in their order, or None where a part of the request is not understood."""
+    if len(request) > LONGEST_REQUEST:
+        return None
     text, quotations = take_quotations_out(request)
     return _read(text, quotations, None, MOST_SUBTASKS)
 
