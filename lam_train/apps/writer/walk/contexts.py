@@ -65,6 +65,13 @@ CONTEXTS = {
         Context(
             "table", "report.docx", "the table", moves=[_click_in("Table1.B2", 0, "Click in a cell of the table.")]
         ),
+        Context(
+            "cells",
+            "report.docx",
+            "the selected table",
+            moves=[Move(text="Select the table.", acts=[Act(function="select_table", args={"number": 1})])],
+        ),
+        Context("first row", "report.docx", "the table", moves=[_click_in("Table1.A1", 0, "Click in the first row.")]),
         Context("list", "report.docx", "the list", moves=[_click_in("List", 1, "Click in a list item.")]),
         Context("heading", "report.docx", "the heading", moves=[_click_in("Heading", 1, "Click in the heading.")]),
         Context(
@@ -92,6 +99,24 @@ CONTEXTS = {
         Context(
             "footnote", "letter.docx", "the footnote", prepare=[_menu("Insert", "Footnote and Endnote", "Footnote")]
         ),
+        Context(
+            "copied",
+            "report.docx",
+            "the copied text",
+            prepare=[_select("Saturdays", ""), _keys("^c")],
+            moves=[_click_in("Default Paragraph Style", 1, "Click in the paragraph.")],
+        ),
+        Context("section", "letter.docx", "the section", prepare=[_menu("Insert", "Section"), _button("Insert")]),
+        Context(
+            "index",
+            "report.docx",
+            "the table of contents",
+            prepare=[
+                _click_in("Default Paragraph Style", 0, ""),
+                _menu("Insert", "Table of Contents and Index", "Table of Contents, Index or Bibliography"),
+                _button("OK"),
+            ],
+        ),
         Context("field", "letter.docx", "the field", prepare=[_menu("Insert", "Field", "Date"), _keys("{LEFT}")]),
     )
 }
@@ -100,7 +125,10 @@ CONTEXTS = {
 _PREFERRED: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("Edit", "Track Changes"), ("change",)),
     (("Edit", "Comment"), ("comment",)),
+    (("Edit", "Paste"), ("copied",)),
+    (("Edit", "Paste Special"), ("copied",)),
     (("Edit",), ("text", "field", "footnote")),
+    (("Insert", "Caption"), ("image", "table")),
     (("Insert", "Header and Footer"), ("document",)),
     (("Insert",), ("paragraph",)),
     (("Format", "Text"), ("text",)),
@@ -112,6 +140,7 @@ _PREFERRED: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("Format", "Text Box and Shape"), ("shape",)),
     (("Format", "Page Style"), ("document",)),
     (("Format", "Columns"), ("document",)),
+    (("Format", "Sections"), ("section",)),
     (("Format", "Title Page"), ("document",)),
     (("Format", "Watermark"), ("document",)),
     (("Format",), ("paragraph", "text", "image", "shape", "frame", "comment", "table")),
@@ -120,7 +149,8 @@ _PREFERRED: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("Font Name",), ("text",)),
     (("Font Size",), ("text",)),
     (("Paragraph Style",), ("paragraph",)),
-    (("Table",), ("table", "text")),
+    (("Table",), ("table", "cells", "first row", "text")),
+    (("Tools", "Update"), ("document", "index")),
     (("Tools",), ("document", "text", "table")),
 )
 
