@@ -11,6 +11,7 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import docx
 import psutil
 import pytest
 
@@ -93,6 +94,21 @@ def test_broken_documents_are_named_and_the_next_one_opens(tmp_path):
                 assert name in str(error) and "cannot open" in str(error)
             observation, _ = environment.reset(options={"task": task()})
             assert any(c.control_text == "Summary" for c in observation.controls)
+    finally:
+        environment.close()
+
+
+def test_a_document_far_too_long_is_listed_whole_and_can_be_worked_on(tmp_path):
+    document = docx.Document()
+    for number in range(1500):
+        document.add_paragraph(f"Paragraph {number} of a text that nobody reads.")
+    document.save(tmp_path / "huge.docx")
+    environment = WriterEnvironment(WriterSettings(), tmp_path)
+    try:
+        observation, _ = environment.reset(options={"task": task("huge.docx")})
+        assert sum(c.control_type == "Document" for c in observation.controls) == 1500
+        observation = environment.step(Action(function="select_text", args={"text": "Paragraph 1499"}))[0]
+        assert observation.controls[-1].selected
     finally:
         environment.close()
 
