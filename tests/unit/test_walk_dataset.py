@@ -170,6 +170,19 @@ def test_two_settings_of_a_dialog_are_one_visit_and_a_command_comes_after():
     assert "1 cm" in task and "bold" in task.lower()
 
 
+def test_what_was_set_is_not_set_again_and_what_was_undone_is_left_out():
+    box = Move(text="Select the “Fill” check box.", acts=[Act(function="click_input", name="Fill", types=["Button"])])
+    left, right = (setting(control, "1 cm", tab="Area") for control in ("Left", "Right"))
+    opened = [
+        draft.model_copy(update={"moves": [*draft.look, box, *draft.moves[draft.setting :]], "setting": 4})
+        for draft in (left.model_copy(update={"setting": 3}), right.model_copy(update={"setting": 3}))
+    ]
+    texts = [move.text for move in evolve.composed(*opened).moves]
+    assert texts.count("Select the “Fill” check box.") == 1 and texts[-2].startswith("In the “Right” box")
+    on, off = (setting("Fill", value, kind="check") for value in ("on", "off"))
+    assert evolve.on_fresh_documents([on, off, left]) == [on, left]
+
+
 def test_other_values_are_new_and_in_the_fields_unit():
     tried = [setting("Left", "1 cm"), setting("Left", "2 cm"), setting("Style", "Single", kind="choice")]
     more = list(evolve.other_values(tried, {draft.id for draft in tried}, each=3))

@@ -74,7 +74,7 @@ def evolve_application_plans(settings: EvolveWalkSettings, writer: WriterSetting
 
 def planned(walk: Walk, settings: EvolveWalkSettings) -> list[Draft | Composition]:
     """The plans to execute: other values first, then compositions."""
-    kept = [result.draft for result in walk.results if result.seen == "kept"]
+    kept = evolve.on_fresh_documents([result.draft for result in walk.results if result.seen == "kept"])
     commands = [r.draft for r in walk.results if r.seen == "document" and r.draft.kind == "command"]
     other = evolve.other_values(kept, walk.ids, settings.values) if settings.values else []
     both = evolve.compositions([*kept, *commands], walk.split_of, settings.compositions, settings.seed)

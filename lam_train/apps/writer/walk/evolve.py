@@ -36,6 +36,18 @@ def other_values(drafts: Sequence[Draft], taken: set[str], each: int) -> Iterato
         yield from (with_value(first, value, f"{field}/{slug(value)}") for value in fresh[:each])
 
 
+def on_fresh_documents(drafts: Sequence[Draft]) -> list[Draft]:
+    """Those that work on a document as it comes: of a check box's two plans, the second undid the first."""
+    begun: set[str] = set()
+    kept = []
+    for draft in drafts:
+        field = draft.id.rpartition("/")[0]
+        if draft.kind != "check" or field not in begun:
+            kept.append(draft)
+        begun.add(field)
+    return kept
+
+
 def with_value(draft: Draft, value: str, id: str) -> Draft:
     """The same plan with another value."""
     step = wording.field_step if draft.kind == "number" else wording.entry_step
@@ -86,7 +98,9 @@ def _moves(first: Draft, second: Draft) -> list[Move]:
         opening = len(_opening(first))
         tab = second.look[len(_opening(second)) :]
         same_tab = first.tab == second.tab
-        own = second.moves[len(second.look) : second.setting + 1]
+        # What the first has set already is not set again: a check box would be cleared by it.
+        own = [move for move in second.moves[len(second.look) : second.setting] if move not in first.moves]
+        own.append(second.moves[second.setting])
         end = first.moves[first.setting + 1 :]
         return [*first.moves[: first.setting + 1], *([] if same_tab else tab), *own, *end] if opening else []
     begun = 0

@@ -38,7 +38,7 @@ class EvolveWalkSettings(Settings):
     """The folder for the evolved pairs, their card and counts; the same command goes on in it."""
     values: int = Field(default=2, ge=0)
     """Other values that a number or text field is given, each executed."""
-    compositions: int = Field(default=1000, ge=0)
+    compositions: int = Field(default=600, ge=0)
     """How many compositions of two plans are tried, each executed."""
     wordings: int = Field(default=1, ge=0)
     """Other wordings of a task, at most; the plan is the executed one."""
