@@ -48,6 +48,8 @@ def test_a_request_is_read_backwards_into_its_slots(tasks):
             assert found["size"] == task.operations[0].parameters["size"]
     assert slots_of(next(task for task in tasks if len(task.operations) > 1)) is None
     assert slots_of(singles[0].model_copy(update={"request": "Something else"})) is None
+    shouted = next(task for task in singles if task.family == "bold" and " bold" in task.request)
+    assert slots_of(shouted.model_copy(update={"request": shouted.request.replace(" bold", " BOLD")})) is None
     assert slots_of(singles[0].model_copy(update={"wording": "no/such/wording/9"})) is None
 
 

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from lam_train.agent.episode import EpisodeSettings
+from lam_train.collect.trajectories.card import Examples
 from lam_train.collect.trajectories.collection import Collection
 from lam_train.collect.trajectories.counts import CollectionCounts, ending
 from lam_train.collect.trajectories.execute import PlannedPolicy, execute
@@ -296,3 +297,17 @@ def test_an_expert_that_is_stuck_half_way_has_understood_the_task():
     )
     assert ending(episode(0).model_copy(update={"steps": [stuck]})) == "not_instantiated"
     assert ending(episode(0).model_copy(update={"steps": [acted, stuck]})) == "discarded"
+
+
+def test_the_cards_examples_are_a_fair_sample():
+    """Each of 20 episodes is among 5 examples in about a quarter of the draws, wherever it stands."""
+    seen = [0] * 20
+    episodes = [episode(number) for number in range(20)]
+    for seed in range(400):
+        examples = Examples(5, seed)
+        for kept in episodes:
+            examples.add(kept)
+        assert len(examples.kept) == len({kept.trajectory_id for kept in examples.kept}) == 5
+        for kept in examples.kept:
+            seen[int(kept.trajectory_id[1:])] += 1
+    assert sum(seen) == 2000 and all(60 < count < 140 for count in seen)  # 100 expected, standard deviation 8.7
