@@ -24,7 +24,7 @@ def main(collection: Path, training: Path, offline: Path, online: Path, target: 
             shutil.copy(run / "evaluation" / name, target / kind / name)
         report = (target / kind / "evaluation.md").read_text().replace("(evaluation.png)", f"({kind}/evaluation.png)")
         reports += f"\n{report.replace('# ', '## ')}"
-    facts = training_facts(training, rows, "the embedded expert's successes in Writer, train split, from LAM1's weights")
+    facts = training_facts(training, rows, "successes of the embedded expert in Writer, train split; from LAM1")
     (target / "README.md").write_text(
         "# Phase 2: SmolLM2-135M learns to act in LibreOffice Writer\n\n"
         + "".join(f"- {fact}\n" for fact in facts)

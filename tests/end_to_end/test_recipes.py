@@ -1,5 +1,6 @@
 """Every recipe that trains does, the README's commands run, the wheel carries what it needs."""
 
+import json
 import os
 import re
 import shlex
@@ -35,31 +36,66 @@ def test_recipe_that_trains_takes_two_steps_with_the_tiny_model(plans, tmp_path,
     assert [row["step"] for row in metrics(tmp_path / "run")] == [1, 2]
 
 
-def test_quickstart_goes_from_documentation_to_a_comparison(tmp_path, monkeypatch):
-    """All three parts for real, with the tiny model and plans of one's own in place of the download."""
+@pytest.mark.writer
+def test_quickstart_goes_from_documentation_to_a_model_that_acts(tmp_path, monkeypatch):
+    """All five stages for real, with the tiny model and plans of one's own in place of the download."""
     monkeypatch.chdir(tmp_path)
     rows = [row | {"page": f"page {i // 2}"} for i, row in enumerate(plan_rows(120, seed=5))]
     for row in rows:
         row["task"] = f"Insert the {row['task']} of item {row['task_id']}"
         row["plan"] = [f"Click the {step} button of {row['task_id']}." for step in row["plan"]]
-    own = write_rows(tmp_path / "own.jsonl", rows)
-    overrides = ["+recipe=quickstart", "model=tiny", "collect.packages=[]", f"collect.own={own}", "engine.dtype=fp32"]
-    overrides += ["trainer.max_steps=2", "checkpoint.every_steps=1", "evaluate.limit=3", "evaluate.max_new_tokens=4"]
-    assert main([*overrides, "run_dir=runs/quick"]) == 0
+    write_rows(tmp_path / "own.jsonl", rows)
+    smaller = {
+        "plans": ["collect.output=${run_dir}/plans", "collect.packages=[]", "collect.own=own.jsonl"],
+        "phase1": ["model=tiny", "data.train=${run_dir}/plans/train.jsonl", "trainer.max_steps=2"],
+        "trajectories": [
+            "trajectories.output=${run_dir}/trajectories/episodes",
+            "trajectories.families=[bold]",
+            "trajectories.splits=[train]",
+            "trajectories.most_tasks=4",
+            "app.instances=1",
+        ],
+        "phase2": [
+            "model.path=${run_dir}/phase1/model",
+            "data.train=${run_dir}/trajectories/episodes",
+            "batching.max_tokens=8192",
+            "trainer.max_steps=2",
+        ],
+        "evaluation": [
+            "model=tiny",
+            "~evaluate_online.models.LAM1",
+            "evaluate_online.models.LAM2=${run_dir}/phase2/model",
+            "evaluate_online.families=[bold]",
+            "evaluate_online.limit=2",
+            "policy.local.max_new_tokens=4",
+            "app.instances=1",
+        ],
+    }
+    overrides = [f"stages.{name}.overrides={json.dumps(changed)}" for name, changed in smaller.items()]
+    assert main(["+recipe=quickstart", *overrides, "run_dir=runs/quick"]) == 0
     run_dir = tmp_path / "runs" / "quick"
-    report = (run_dir / "evaluation" / "evaluation.md").read_text()
-    assert "untrained" in report and "LAM1" in report and "retrieval" in report
+    report = (run_dir / "evaluation" / "evaluation" / "evaluation.md").read_text()
+    assert "LAM2" in report and "expert" in report
     for name in (
-        "evaluation/examples.md",
-        "evaluation/evaluation.png",
-        "model/config.json",
-        "loss.png",
         "plans/card.md",
+        "phase1/model/config.json",
+        "trajectories/episodes/README.md",
+        "phase2/loss.png",
+        "phase2/model/step_format.json",
+        "evaluation/evaluation/episodes.html",
     ):
         assert (run_dir / name).stat().st_size > 0, name
-    before = (run_dir / "metrics.jsonl").read_bytes()
-    assert main([*overrides, "run_dir=runs/quick"]) == 0  # again: nothing is collected or trained twice
-    assert (run_dir / "metrics.jsonl").read_bytes() == before
+    for path in yaml.safe_load((ROOT / "recipes/quickstart.yaml").read_text())["results"]:
+        assert (run_dir / path).exists(), path
+    before = (run_dir / "phase2/log").read_bytes()
+    assert main(["+recipe=quickstart", *overrides, "run_dir=runs/quick"]) == 0  # again: no stage is run twice
+    assert (run_dir / "phase2/log").read_bytes() == before
+
+
+def test_stages_are_checked_before_the_first_one_runs(tmp_path):
+    overrides = ["+recipe=quickstart", "stages.evaluation.overrides=[evaluate_online.limitt=3]", f"run_dir={tmp_path}"]
+    assert main(overrides) == 2
+    assert not (tmp_path / "plans").exists()
 
 
 def test_collect_then_evaluate_by_their_recipes(tmp_path, monkeypatch):
