@@ -6,9 +6,10 @@ python benchmarks/step_format.py collected/trajectories benchmarks/results/DATE-
 import argparse
 import itertools
 import json
+import random
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +54,17 @@ class Decided:
     step: Step
 
 
-def learned_steps(trajectories: Iterator[Trajectory]) -> list[Decided]:
-    """The steps that phase 2 learns from."""
+def drawn(trajectories: Iterable[Trajectory], most: int) -> list[Trajectory]:
+    """A seeded draw of those that phase 2 learns from."""
+    learned = [t for t in trajectories if t.outcome == "success" and t.task.split == "train"]
+    return random.Random(0).sample(learned, min(most, len(learned)))
+
+
+def learned_steps(trajectories: Iterable[Trajectory]) -> list[Decided]:
+    """Their steps that phase 2 learns from."""
     return [
         Decided(f"{t.trajectory_id}/{n}", t.task.task_id, t.trajectory_id, state, step)
         for t in trajectories
-        if t.outcome == "success" and t.task.split == "train"
         for n, (state, step) in enumerate(zip(t.states(), t.steps, strict=True))
         if not step.error and not step.problem
     ]
@@ -146,7 +152,15 @@ def measure(steps: list[Decided]) -> dict:
         for size, group, most in BATCHES
     ]
     unseen = {name: unseen_arguments(steps, format) for name, format in FORMATS.items()}
-    return {"steps": len(steps), "tokens": tokens, "orders": orders, "batches": batches, "unseen_arguments": unseen}
+    trajectories = len({decided.trajectory for decided in steps})
+    return {
+        "steps": len(steps),
+        "trajectories": trajectories,
+        "tokens": tokens,
+        "orders": orders,
+        "batches": batches,
+        "unseen_arguments": unseen,
+    }
 
 
 def table(rows: list[dict]) -> str:
@@ -169,7 +183,7 @@ def report(numbers: dict, command: str, source: str) -> str:
     return "\n\n".join(
         [
             "# The formats of steps, measured",
-            f"{numbers['steps']} learned steps (train split, expert successes) of {source}.",
+            f"{numbers['steps']} steps of {numbers['trajectories']} expert successes (train split) of {source}.",
             f"```\n{command}\n```",
             f"## Tokens a sample\n\n{table(tokens)}",
             "## Order of the parts\n\nCompact, text_limit=60, SmolLM2, steps of 32 samples, rows of 2,048 tokens, "
@@ -200,8 +214,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("trajectories", help="a folder that +recipe=collect wrote, or a JSONL file")
     parser.add_argument("output", type=Path)
+    parser.add_argument("--most", type=int, default=400, help="at most so many successes of the train split, drawn")
     options = parser.parse_args()
-    steps = learned_steps(read_trajectories(options.trajectories))
+    steps = learned_steps(drawn(read_trajectories(options.trajectories), options.most))
     numbers = measure(steps)
     options.output.mkdir(parents=True, exist_ok=True)
     command = f"python benchmarks/step_format.py {options.trajectories} {options.output}"

@@ -143,6 +143,17 @@ def test_a_state_is_read_back_from_its_prompt(format, seed):
         assert read_state(step_prompt(state, format), format) == remembered(state)
 
 
+def test_no_text_spells_a_tag_of_the_paper():
+    tags = ["<Available Control Item:>", "<User Request:>", "<Previous Actions:>", "<Previous Plans:>"]
+    text = "\n".join(tags)
+    action = Action(control_name=text, function="select_text", args={"text": text}, plan=[text])
+    previous = [Previous(action=action, result=text)]
+    state = State(request=text, observation=observation(text, result=f"{text}!"), previous=previous, app=text)
+    user = step_prompt(state, FORMATS["paper"])[1]["content"]
+    assert [user.count(tag) for tag in tags] == [1, 1, 1, 1]
+    assert read_state(step_prompt(state, FORMATS["paper"]), FORMATS["paper"]) == remembered(state)
+
+
 def observation(text: str = "Quarterly report", **changes) -> Observation:
     controls = [
         Control(label="1", control_text="File", control_type="MenuItem"),
