@@ -263,7 +263,7 @@ IMPOSSIBLE = {
     "engine.zero_stage=7": "engine.zero_stage=7: input should be less than or equal to 3",
     "engine.offload=cpu": "engine.offload=cpu needs zero_stage 2 or 3",
     "data.on_bad_record=ignore": "data.on_bad_record=ignore: input should be 'refuse' or 'skip'",
-    "data.train={a: b}": "data.train=['a', 'b']: input should be a valid string",
+    "data.train=[a, 3]": "data.train=['a', 3]: input should be a valid string",
     "launch.processes=many": "launch.processes=many: input should be a valid integer",
     "launch.processes=0": "launch.processes=0: input should be greater than 0",
     "model.lora.rank=0": "model.lora.rank=0: input should be greater than 0",
