@@ -2,9 +2,11 @@
 
 import io
 import os
-import select
+import random
 import shutil
+import socket
 import subprocess
+import time
 
 from PIL import ImageGrab
 
@@ -14,6 +16,12 @@ from lam_train.errors import UserError
 START_TIMEOUT_S = 20
 # Of a shell: the program ends when the shell's standard input does.
 WHILE_HELD = '"$@" & child=$!; cat; kill $child; wait $child'
+
+
+def listens(path: str) -> bool:
+    """Whether somebody takes connections at a socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(path) == 0
 
 
 class VirtualScreen:
@@ -26,26 +34,27 @@ class VirtualScreen:
                     f"app.screen=true needs {program} (apt-get install xvfb openbox xdotool), or set app.screen=false"
                 )
         self.processes: list[subprocess.Popen[bytes]] = []
-        reader, writer = os.pipe()
         try:
-            size = f"{width}x{height}x24"
-            # -noreset: else it starts anew when its last window closes, and cuts off who comes just then
-            options = ("-screen", "0", size, "-nolisten", "tcp", "-noreset")
-            self._start("Xvfb", "-displayfd", str(writer), *options, keep=(writer,))
-            os.close(writer)
-            ready, _, _ = select.select([reader], [], [], START_TIMEOUT_S)
-            number = os.read(reader, 16).decode().strip() if ready else ""
-            if not number:
-                raise ApplicationError("Xvfb did not start")
-            self.display = f":{number}"
+            self.display = self._start_server(f"{width}x{height}x24")
             self._start("openbox", "--sm-disable")
         except ApplicationError:
             self.close()
             raise
-        finally:
-            os.close(reader)
 
-    def _start(self, *command: str, keep: tuple[int, ...] = ()) -> None:
+    def _start_server(self, size: str) -> str:
+        """Starts Xvfb on a display that nobody has; gives the display's name once it listens."""
+        # Not the lowest free number: a server that is ending would take away the socket of its successor.
+        number = random.SystemRandom().randrange(1000, 60_000)
+        # -noreset: else it starts anew when its last window closes, and cuts off who comes just then.
+        self._start("Xvfb", f":{number}", "-screen", "0", size, "-nolisten", "tcp", "-noreset")
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not listens(f"/tmp/.X11-unix/X{number}"):
+            if time.monotonic() > deadline:
+                raise ApplicationError(f"Xvfb did not start on display :{number}")
+            time.sleep(0.02)
+        return f":{number}"
+
+    def _start(self, *command: str) -> None:
         environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": "/nonexistent"}
         if self.processes:
             environment["DISPLAY"] = self.display
@@ -56,7 +65,6 @@ class VirtualScreen:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env=environment,
-                pass_fds=keep,
             )
         )
 
