@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 
 import pytest
 
@@ -234,6 +235,24 @@ def test_the_least_related_button_goes_first():
     for size in range(len(step_prompt(state, COMPACT)[1]["content"]), 75, -10):
         shown = shown_with(state, size).state.observation.controls
         assert any(c.label == "13" for c in shown) or not shown
+
+
+def test_sixteen_buttons_and_the_menus_outlast_the_documents_text():
+    buttons = [Control(label=str(i), control_text=f"Command {i}", control_type="Button") for i in range(7, 37)]
+    texts = [
+        Control(label=str(i), control_text=100 * f"{i}", control_type="Document", value="Text Body")
+        for i in range(37, 41)
+    ]
+    menus = [c for c in screen([]).controls if c.control_type == "MenuItem"]
+    observation = screen([]).model_copy(update={"controls": [*menus, *buttons, *texts]})
+    state = State(request="Do it", observation=observation)
+    kinds = []
+    for size in range(len(step_prompt(state, COMPACT)[1]["content"]), 0, -20):
+        shown = shown_with(state, size)
+        counts = Counter(c.control_type for c in shown.state.observation.controls)
+        kinds.append((counts["MenuItem"], counts["Button"], shown.format.text_limit))
+    assert all(row[:2] == (6, 16) for row in kinds if row[2] in (160, 80))
+    assert (6, 16, 80) in kinds and (6, 16, 40) in kinds and (0, 0, 40) in kinds
 
 
 def test_an_answer_is_read_with_what_was_shown():
