@@ -76,7 +76,8 @@ class VirtualScreen:
 
     def click(self, x: int, y: int, count: int = 1) -> None:
         """Moves the pointer there and clicks, as a hand does."""
-        command = ["xdotool", "mousemove", "--sync", str(x), str(y), "click", "--repeat", str(count), "1"]
+        # Without --sync, which waits for ever where the pointer is there already.
+        command = ["xdotool", "mousemove", str(x), str(y), "click", "--repeat", str(count), "1"]
         environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "DISPLAY": self.display}
         try:
             subprocess.run(command, env=environment, capture_output=True, check=True, timeout=START_TIMEOUT_S)

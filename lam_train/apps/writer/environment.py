@@ -80,11 +80,18 @@ class WriterEnvironment(gymnasium.Env):
         self.original = self._template(task)
         self.task = task
         self._recycle()
-        if self.office is None or not self.office.alive:
+        fresh = self.office is None or not self.office.alive
+        if fresh:
             self._start()
         self.deadline = time.monotonic() + self.settings.episode_timeout_s
         self.steps = 0
-        self._open()
+        try:
+            self._open()
+        except ApplicationError:
+            if fresh:
+                raise
+            self._start()  # the last episode left a state behind that Writer does not come out of
+            self._load()
         self.office.episodes += 1
         return self.screen.observation, {"acceptable": [], "result": "", "error": False}
 
@@ -163,7 +170,7 @@ class WriterEnvironment(gymnasium.Env):
             self._load()
 
     def _load(self) -> None:
-        self.shown = None
+        self.screen, self.shown = None, None
         document = self.office.work / self.original.name
         shutil.copyfile(self.original, document)
         size = {"width": self.settings.width, "height": self.settings.height}

@@ -24,6 +24,8 @@ REFUSED = (
     "StopRecording", "OpenXMLFilterSettings", "OptionsTreeDialog", "ConfigureDialog", "ToolbarMode", "ToolbarModeUI",
     "SafeMode", "FullScreen", "AutoCorrectDlg", "ViewDataSourceBrowser", "ExchangeDatabase", "DatabaseDialog",
     "AddressBookSource",
+    # the document's mode, which opens it anew
+    "EditDoc", "ReadOnlyDoc",
     # windows that stay open from one document to the next
     "Navigator", "DesignerDialog", "Sidebar", "SidebarMenu", "SidebarDeck.StyleListDeck", "SidebarDeck.PropertyDeck",
     "SidebarDeck.NavigatorDeck", "SidebarDeck.GalleryDeck", "InsertFormula", "EditFormula", "BibliographyComponent",

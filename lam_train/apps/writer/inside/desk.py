@@ -132,7 +132,7 @@ class Desk:
 
     def tops(self):
         windows = [self.toolkit.getTopWindow(index) for index in range(self.toolkit.getTopWindowCount())]
-        return [(window, window.getAccessibleContext()) for window in windows]
+        return [(window, window.getAccessibleContext()) for window in windows if hasattr(window, "isVisible")]
 
     def focused(self):
         """("menu" | "dialog" | "document", its top window, its accessible object)."""
