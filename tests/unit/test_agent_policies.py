@@ -22,6 +22,8 @@ from lam_train.language.conversation import Language
 from lam_train.language.step_format import StepFormat
 from lam_train.language.steps import parse_answer, step_answer, step_prompt
 from lam_train.model.load import ModelSettings, load_model, load_tokenizer
+from lam_train.phases.imitation import beside
+from lam_train.recipe import compose_recipe
 from lam_train.records import Action, Control, Observation, Previous, State
 
 TINY = ModelSettings(source="tiny")
@@ -302,10 +304,10 @@ def test_a_bad_answer_is_a_bad_format_and_a_cut_one_says_so():
 def test_a_question_without_an_answer_is_an_error_not_a_failure_of_the_model():
     broken = (500, {"error": {"message": "overloaded"}})
     good = step_answer(Action(status="FINISH"), Toy_observation(), StepFormat())
-    replies = [broken, good, broken, good]
+    replies = [broken, good] * (GIVES_UP_AFTER + 1)
     with endpoint(lambda body: replies.pop(0)) as (url, _):
-        found = list(rollouts([toy_task(n) for n in range(4)], remote(url), [Toy()], EpisodeSettings()))
-    assert [t.outcome for t in found] == ["error", "fail", "error", "fail"]
+        found = list(rollouts([toy_task(n) for n in range(len(replies))], remote(url), [Toy()], EpisodeSettings()))
+    assert [t.outcome for t in found] == ["error", "fail"] * (GIVES_UP_AFTER + 1)
     assert "no answer" in found[0].reason and "overloaded" in found[0].reason
 
 
@@ -361,6 +363,15 @@ def test_a_model_on_disk_is_shown_the_format_it_was_trained_on(tiny, tmp_path):
     (folder / "step_format.json").write_text('{"kind": "poem"}')
     with pytest.raises(UserError, match=r"step_format\.json: kind"):
         trained_format(str(folder))
+
+
+def test_what_learns_steps_says_in_which_format(tmp_path):
+    phase2 = compose_recipe(["+recipe=phase2", "format.kind=compact", "format.text_limit=60"])
+    for name, text in beside(phase2).items():
+        (tmp_path / name).write_text(text)
+    assert trained_format(str(tmp_path)) == phase2.format == StepFormat(kind="compact", text_limit=60)
+    assert beside(compose_recipe(["+recipe=phase1"])) == {}
+    assert trained_format("somebody/model-of-the-hub") is None
 
 
 def test_the_policies_by_their_kind(monkeypatch):
