@@ -47,7 +47,7 @@ def test_size(tasks):
     assert len({task.task_id for task in tasks}) == len(tasks)
     assert len(FAMILIES) >= 30
     singles = Counter((task.split, task.family) for task in tasks if len(task.operations) == 1)
-    assert all(singles["train", name] >= 20 and singles["test", name] >= 4 for name in FAMILIES), singles
+    assert all(singles["train", name] == 45 and singles["test", name] >= 4 for name in FAMILIES), singles
     assert {len(task.operations) for task in tasks} == {1, 2, 3}
     assert all(sum(len(t.operations) == 3 and t.split == split for t in tasks) >= 10 for split in SPLITS)
 
