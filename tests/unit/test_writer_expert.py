@@ -255,6 +255,12 @@ def test_paragraphs_and_cells_are_found_on_the_screen():
     assert decide('Delete the column "Visits"').control_label == label_of("Visits")
 
 
+def test_what_stands_outside_the_body_is_not_counted():
+    texts = (*TEXTS, ("Draft", "Header"), ("See below.", "Footnote 1"), ("Really?", "Comment 1"))
+    last = decide("Center the last paragraph", screen(["Bold"], texts))
+    assert last.control_name == "The library welcomed 84,310 visitors."
+
+
 def test_text_is_typed_as_it_is():
     request_text = 'Replace "library" with "50% (more) {or} a+b^2~"'
     action = decide(request_text, previous=[done(SELECT)])

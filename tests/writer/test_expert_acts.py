@@ -72,6 +72,21 @@ def test_two_things_at_once_and_each_state_decided_afresh(environment):
     assert alone[::-1] == [step.action for step in trajectory.steps]
 
 
+def test_a_selection_left_behind_is_not_what_the_next_thing_is_done_to(environment):
+    """Writer would put the selected text in columns, and a table in place of it."""
+    bold = Operation(name="bold", parameters={"phrase": "digital loans"})
+    anywhere = {"rows": 2, "columns": 3, "place": "anywhere"}
+    for request, operation in (
+        ("format the document in two columns", Operation(name="columns", parameters={"columns": 2})),
+        (
+            "add a 2 by 3 table",
+            Operation(name="insert_table", parameters=anywhere),
+        ),
+    ):
+        trajectory = act(environment, f'Make "digital loans" bold, then {request}.', bold, operation)
+        assert trajectory.outcome == "success", (trajectory.reason, trajectory.verdicts)
+
+
 def test_a_table_is_sorted(environment):
     act(environment, "Sort the table by the second column in descending order.")
     table = docx.Document(environment.save()).tables[0]

@@ -1,11 +1,14 @@
 """Finds what a procedure needs in an observation: controls by name, paragraphs and cells by what a target says."""
 
 import itertools
+import re
 from collections.abc import Callable
 
 from lam_train.apps.writer.expert.grammar_targets import Target
 from lam_train.records import Control, Observation
 
+OUTSIDE = re.compile(r"(?:Header|Footer)\b|(?:Footnote|Endnote|Comment) \d+$")
+"""The value of text that is not the body's."""
 Find = Callable[[Observation], Control | None]
 
 
@@ -51,9 +54,20 @@ def is_checked(name: str) -> Callable[[Observation], bool]:
     return holds
 
 
+def has_value(name: str, value: str) -> Callable[[Observation], bool]:
+    """Whether the field of this name holds this value."""
+
+    def holds(observation: Observation) -> bool:
+        control = named(name)(observation)
+        return control is not None and control.value == value
+
+    return holds
+
+
 def paragraphs(observation: Observation) -> list[Control]:
     """The body's paragraphs that are not empty, in order."""
-    return [c for c in observation.controls if c.control_type == "Document" and c.control_text and not is_cell(c)]
+    texts = [c for c in observation.controls if c.control_type == "Document" and c.control_text]
+    return [c for c in texts if not is_cell(c) and not OUTSIDE.match(c.value or "")]
 
 
 def is_cell(control: Control) -> bool:

@@ -1,8 +1,10 @@
 """Procedures on the page and what stands on it: breaks, layout, header and footer, notes, links, tables."""
 
+from dataclasses import replace
+
 from lam_train.apps.writer.expert.grammar_pattern import Subtask
 from lam_train.apps.writer.expert.grammar_targets import Place, Target
-from lam_train.apps.writer.expert.on_screen import Find, address, cells, normal
+from lam_train.apps.writer.expert.on_screen import Find, address, cells, has_value, normal
 from lam_train.apps.writer.expert.procedure import Intent, NoPlan, button, click, fill, keys, menu, on, typed
 from lam_train.apps.writer.expert.procedures_text import Procedure, beside, select, to_place, to_the_start
 from lam_train.records import Control, Observation
@@ -39,7 +41,11 @@ def margin(subtask: Subtask) -> list[Intent]:
 
 
 def columns(subtask: Subtask) -> list[Intent]:
-    return [*menu("Format", "Columns"), fill("Columns", subtask.values["number"], "Edit"), click("OK")]
+    """For the whole page: where something is selected, the dialog offers that. Choosing resets the number."""
+    number = fill("Columns", subtask.values["number"], "Edit")
+    page = f"Page Style: {PAGE_STYLE}"
+    whole = replace(fill("Apply to", page, "ComboBox"), unless=has_value("Apply to", page))
+    return [*menu("Format", "Columns"), whole, number, click("OK")]
 
 
 def area(name: str) -> Procedure:
@@ -88,8 +94,10 @@ def track_changes(subtask: Subtask) -> list[Intent]:
 
 
 def insert_table(subtask: Subtask) -> list[Intent]:
+    """Where no place is said, at the end: at the cursor it would replace what is selected."""
     size = {"rows": int(subtask.values["rows"]), "columns": int(subtask.values["columns"])}
-    return [*to_place(subtask.place), Intent("insert_table", "insert the table", args=size)]
+    place = subtask.place or Place("after", Target("all"))
+    return [*to_place(place), Intent("insert_table", "insert the table", args=size)]
 
 
 # Tables --------------------------------------------------------------------------------------------------------------
