@@ -58,27 +58,28 @@ class Office:
         environment["SAL_USE_VCLPLUGIN"] = "gen" if self.virtual_screen else "svp"
         if self.virtual_screen:
             environment["DISPLAY"] = self.virtual_screen.display
-        return subprocess.Popen(
-            [
-                *("/bin/sh", "-c", REMOVE_AFTER, str(self.folder)),
-                *(isolation.UNSHARE if self.isolated else ()),
-                *(SYSTEM_PYTHON, "-I", str(BRIDGE), *(("--isolated",) if self.isolated else ())),
-                *("--folder", str(self.folder), "--pipe", f"lam{uuid.uuid4().hex}"),
-                *("--start-timeout", str(settings.start_timeout_s)),
-                *("--request-timeout", str(settings.step_timeout_s)),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "log").open("ab"),
-            cwd=self.work,
-            env=environment,
-            start_new_session=True,
-        )
+        command = [
+            *("/bin/sh", "-c", REMOVE_AFTER, str(self.folder)),
+            *(isolation.UNSHARE if self.isolated else ()),
+            *(SYSTEM_PYTHON, "-I", str(BRIDGE), *(("--isolated",) if self.isolated else ())),
+            *("--folder", str(self.folder), "--pipe", f"lam{uuid.uuid4().hex}"),
+            *("--start-timeout", str(settings.start_timeout_s), "--request-timeout", str(settings.step_timeout_s)),
+        ]
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=self.work,
+                env=environment,
+                start_new_session=True,
+            )
 
-    def request(self, *requests: dict[str, Any], timeout: float | None = None) -> list[Any]:
+    def request(self, *requests: dict[str, Any]) -> list[Any]:
         """The values of requests (`inside/desk.py`) carried out in order.
 
-        Raises ApplicationError when LibreOffice ends or takes longer than `timeout` seconds; it is dead then.
+        Raises ApplicationError when LibreOffice ends or takes longer than a step may; it is dead then.
         Raises RequestError when a request itself fails; what came before it is done.
         """
         try:
@@ -87,7 +88,7 @@ class Office:
         except OSError:
             self.kill()
             raise ApplicationError("Writer is gone") from None
-        answers = self._answer(timeout or self.settings.step_timeout_s)
+        answers = self._answer(self.settings.step_timeout_s)
         for answer in answers:
             if answer["error"]:
                 raise RequestError(answer["error"].strip().rpartition("\n")[2])
