@@ -60,9 +60,21 @@ class Driver:
     def do(self, moves: Iterable[Move]) -> Observation:
         """Does the moves in order; returns the observation after the last."""
         for move in moves:
-            for act in move.acts:
-                self.act(act)
+            try:
+                self._move(move)
+            except StepFailed as failure:
+                # A menu that is opened right after something was selected shows what it offered before.
+                if failure.kind != "disabled" or move.acts[-1].types != ["MenuItem"]:
+                    raise
+                for _ in move.acts:
+                    if self.observation.modal:
+                        self.act(Act(function="keyboard_input", args={"keys": "{ESC}"}))
+                self._move(move)
         return self.observation
+
+    def _move(self, move: Move) -> None:
+        for act in move.acts:
+            self.act(act)
 
     def act(self, act: Act) -> Observation:
         """Does one action."""

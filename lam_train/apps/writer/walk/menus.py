@@ -38,7 +38,7 @@ CLOSED_COMMANDS = {
     InsertFrameInteract DrawText Text Line Freeline Freeline_Unfilled Bezier_Unfilled BezierFill Polygon_Unfilled
     Polygon_Diagonal_Unfilled Polygon_Diagonal BasicShapes ArrowShapes SymbolShapes StarShapes CalloutShapes
     FlowChartShapes Label Edit CheckBox RadioButton ListBox ComboBox Pushbutton Imagebutton FormattedField DateField
-    TimeField NumericField CurrencyField PatternField GroupBox
+    TimeField NumericField CurrencyField PatternField GroupBox ColorSettings SetLanguageAllTextMenu
 """)
 } | {"service:com.sun.star.deployment.ui.PackageManagerDialog"}
 

@@ -32,11 +32,11 @@ DEEPEST_MENU = 4
 DEEPEST_DIALOG = 2
 # What these buttons and pages do reaches out of the document, or into the walk itself.
 CLOSED_BUTTONS = frozenset(
-    """Browse|Add / Import|Import|Load Styles|From File|Macro|Assign|Select|Edit|Delete|Delete all|Security|Advanced
-    Memory|Internet|Proxy|Online Update|Paths|Basic IDE|Java|Email|Accessibility|Application Colors""".replace(
-        "\n    ", "|"
-    ).split("|")
+    """Browse|Add / Import|Import|Load|Load Styles|Save|From File|Macro|Assign|Events|Select|Edit|Delete|Delete all
+Load Gradients List|Save Gradients List|Load Line Styles|Save Line Styles|Load Arrow Styles|Save Arrow Styles
+Security|Advanced|Email|Accessibility""".replace("\n", "|").split("|")
 )
+CLOSED_TABS = ("Macro",)
 
 
 @dataclass(frozen=True)
@@ -228,8 +228,9 @@ class Walker:
         first = survey.tabs(self.driver.observation)
         if not first:
             return []
-        last = survey.tabs(execution.reach([*opening, pairs.open_tab(first[-1])]))
-        return [tab for tab in dict.fromkeys(first) if tab in last]
+        walked = [tab for tab in dict.fromkeys(first) if tab not in CLOSED_TABS]
+        last = survey.tabs(execution.reach([*opening, pairs.open_tab(walked[-1])]))
+        return [tab for tab in walked if tab in last]
 
     def _seen(self, execution: Execution, draft: Draft, seen: str) -> None:
         """A draft whose moves have just been done, one by one, and whose end stands on the screen."""
