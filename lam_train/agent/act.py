@@ -11,7 +11,7 @@ from pydantic import Field
 
 from lam_train.agent.episode import EpisodeSettings, ask, run_episode
 from lam_train.agent.policy import Policy
-from lam_train.apps.application import Application
+from lam_train.apps.application import Application, ApplicationError
 from lam_train.errors import Fault, UserError
 from lam_train.records import Step, Task, Trajectory, write_jsonl
 from lam_train.settings import Settings
@@ -80,7 +80,10 @@ def act(
         write_jsonl(output / "trajectory.jsonl", [trajectory])
         if trajectory.outcome == "error":
             raise Fault(f"{trajectory.reason}; the document is as it was: {document}")
-        saved = Path(environment.save())
+        try:
+            saved = Path(environment.save())
+        except ApplicationError as error:
+            raise Fault(f"{document.name} could not be saved: {error}; the steps are in {output}") from None
         result = output / saved.name
         shutil.copyfile(saved, result)
     finally:

@@ -8,6 +8,7 @@ from toy_application import Toy
 from lam_train.agent.act import ActSettings, act, the_document
 from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.policy import Decision
+from lam_train.apps.application import ApplicationError
 from lam_train.errors import Fault, UserError
 from lam_train.records import Action, Trajectory, Verdict, read_jsonl
 
@@ -23,6 +24,8 @@ class Opened(Toy):
         return Verdict(complete="unsure", reason="the task has no operations to check")
 
     def save(self) -> str:
+        if self.task.request == "Break":
+            raise ApplicationError("it hangs")
         path = self.folder / "work" / self.task.template
         path.parent.mkdir(exist_ok=True)
         path.write_text(",".join(self.words))
@@ -60,14 +63,14 @@ def document(tmp_path):
     return path
 
 
-def run(document, policy=None, tmp_path=None, breaks=None, **settings):
+def run(document, policy=None, breaks=None, request="Make the list", **settings):
     opened = []
 
     def open_application(folder):
         opened.append(Opened(folder, breaks=breaks))
         return opened[0]
 
-    given = ActSettings(request="Make the list", document=str(document), **settings)
+    given = ActSettings(request=request, document=str(document), **settings)
     try:
         return act(given, policy or Types(), open_application, EpisodeSettings(max_steps=6), document.parent / "run")
     finally:
@@ -101,6 +104,12 @@ def test_an_application_that_breaks_is_a_fault(document):
         run(document, breaks={"list": -1})
     assert (document.parent / "run" / "trajectory.jsonl").exists()
     assert not (document.parent / "run" / "list.docx").exists()
+
+
+def test_a_document_that_cannot_be_saved_is_a_fault(document):
+    with pytest.raises(Fault, match=r"list\.docx could not be saved: it hangs; the steps are in .*run"):
+        run(document, request="Break")
+    assert (document.parent / "run" / "trajectory.jsonl").exists()
 
 
 @pytest.mark.parametrize(
