@@ -140,6 +140,7 @@ def test_a_page_takes_the_definition_that_has_most_of_its_labels(tmp_path):
     assert "Keep together" in definitions.page(["Keep together", "Above:", "Line"])
     assert "Other" in definitions.page(["Other", "Above:", "Line"])
     assert definitions.page(["Nothing", "of", "this"]) == {}
+    assert definitions.page(["Above", "and", "four", "other", "labels"]) == {}  # too few to be the same page
 
 
 def test_labels_lose_their_marks_only():
