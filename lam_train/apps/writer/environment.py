@@ -96,8 +96,7 @@ class WriterEnvironment(gymnasium.Env):
         return self.screen.observation, {"acceptable": [], "result": "", "error": False}
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        if self.screen is None:
-            raise UserError("step before reset, or after the application broke: call reset first")
+        self._must_be_running("step")
         if time.monotonic() > self.deadline:
             self._kill()
             raise ApplicationError(f"the episode took longer than {self.settings.episode_timeout_s:g} s")
@@ -115,12 +114,14 @@ class WriterEnvironment(gymnasium.Env):
         return self.screen.observation, reward, terminated, truncated, info
 
     def save(self) -> str:
+        self._must_be_running("save")
         path = self.office.work / "saved" / Path(self.task.template).with_suffix(".docx").name
         path.parent.mkdir(exist_ok=True)
         self._must(request("store", whole=True, url=path.as_uri()))
         return str(path)
 
     def screenshot(self) -> bytes:
+        self._must_be_running("screenshot")
         if self.office.virtual_screen is not None:
             return self.office.virtual_screen.screenshot()
         folder = self.office.work / "screenshot"
@@ -137,6 +138,10 @@ class WriterEnvironment(gymnasium.Env):
         self._kill()
 
     # --- parts
+
+    def _must_be_running(self, what: str) -> None:
+        if self.screen is None:
+            raise UserError(f"{what} before reset, or after the application broke: call reset first")
 
     def _template(self, task: Task) -> Path:
         named = self.templates / task.template
@@ -235,7 +240,11 @@ class WriterEnvironment(gymnasium.Env):
         (place,) = self._request(request("middle", handle=act.requests[-1]["with"]["handle"]))
         if place is None:
             return self._request(*act.requests)
-        pointer.click(*place, act.requests[-1]["with"]["count"])
+        try:
+            pointer.click(*place, act.requests[-1]["with"]["count"])
+        except ApplicationError:
+            self._kill()
+            raise
         return self._request(request("pause", PAUSE_ROUNDS))
 
     def _look_again(self, seen: dict[str, Any], label: str) -> dict[str, Any]:
