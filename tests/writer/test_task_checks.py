@@ -42,7 +42,7 @@ def sources():
 
 @pytest.fixture(scope="module")
 def cases(sources) -> list[Case]:
-    """For every family, on one template: the right document and four wrong ones; some whole compositions too."""
+    """For every family, on one template: the right document, the untouched one and three wrong ones; some whole compositions too."""
     made = []
     for name, family in FAMILIES.items():
         rng = Random(f"check {name}")
@@ -69,17 +69,17 @@ def family_cases(name: str, family, source, rng: Random) -> list[Case]:
     asked = [Operation(name=name, parameters=drawn.parameters)]
     right = (name, drawn.parameters)
     wrong = wrong_operation(name, family, source, drawn, rng)
-    extras = [unrelated(source, drawn, other, rng) for other in ("bold", "space_below", "italic")]
+    also = rng.choice(["bold", "space_below"])
+    extras = [unrelated(source, drawn, kind, rng) for kind in (also, "italic")]
     if wrong is None or None in extras:
         return []
-    bold, space, italic = extras
+    other, italic = extras
     typed = ("type", {"before": italic[1]["phrase"], "text": "Really "})
     return [
         Case(source.template, asked, [right], True, "right"),
         Case(source.template, asked, [], False, "untouched"),
         Case(source.template, asked, [wrong], False, f"wrong: {wrong}"),
-        Case(source.template, asked, in_order([right, bold]), False, f"also {bold}"),
-        Case(source.template, asked, in_order([right, space]), False, f"also {space}"),
+        Case(source.template, asked, in_order([right, other]), False, f"also {other}"),
         Case(source.template, asked, in_order([right, typed]), False, f"also {typed}"),
     ]
 
@@ -122,20 +122,18 @@ def variants(sources) -> list[Case]:
 
 @pytest.fixture(scope="module")
 def stored(cases, tmp_path_factory) -> list[Path]:
-    """The documents of all cases, made by one Writer."""
+    """The documents of all cases, made by one Writer; what is done alike is done once."""
     folder = tmp_path_factory.mktemp("oracle")
-    files = [folder / f"{index}.docx" for index in range(len(cases))]
-    listed = [
-        {"template": str(template_path(case.template)), "operations": case.done, "out": str(file)}
-        for case, file in zip(cases, files, strict=True)
-    ]
+    wanted = [json.dumps({"template": str(template_path(case.template)), "operations": case.done}) for case in cases]
+    files = {job: folder / f"{index}.docx" for index, job in enumerate(dict.fromkeys(wanted))}
+    listed = [json.loads(job) | {"out": str(file)} for job, file in files.items()]
     (folder / "cases.json").write_text(json.dumps(listed))
     command = ["/usr/bin/python3", str(ORACLE), str(folder / "cases.json")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr[-2000:]
     failed = json.loads(done.stdout)
-    assert not failed, {f"{cases[int(i)].template} {cases[int(i)].done}": error for i, error in failed.items()}
-    return files
+    assert not failed, {str(listed[int(index)]): error for index, error in failed.items()}
+    return [files[job] for job in wanted]
 
 
 def test_checks_accept_what_is_right_and_reject_what_is_not(cases, stored, sources):
