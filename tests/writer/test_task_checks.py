@@ -42,7 +42,7 @@ def sources():
 
 @pytest.fixture(scope="module")
 def cases(sources) -> list[Case]:
-    """For every family, on one template: the right document, the untouched one and three wrong ones; some whole compositions too."""
+    """For every family, on one template: the right document, the untouched one, three wrong ones; compositions too."""
     made = []
     for name, family in FAMILIES.items():
         rng = Random(f"check {name}")
