@@ -19,6 +19,10 @@ from transformers import DynamicCache, PreTrainedModel
 from lam_train.model.attention import masks_by_layer
 
 ROOT = -1  # the parent of every first token
+PASS_OVERHEAD = {"cpu": 32, "cuda": 2048}
+"""What starting a pass costs, in tokens that the device computes meanwhile: rough, and wrong only in time."""
+MASKED_ATTENTION = 3.0
+"""How much slower a masked attention multiplies than a matrix does."""
 
 
 @dataclass
@@ -55,13 +59,15 @@ class PrefixCache:
     """A pool of keys and values with the tree of tokens that they belong to. For one model, used by one thread.
 
     `max_tokens`: what is kept between calls; the beginnings that were asked for longest ago go first. A single call
-    may need more, and gets it. `pass_tokens`: about how many tokens are computed at once.
+    may need more, and gets it. `pass_tokens`: the most that several prompts compute at once.
     """
 
-    def __init__(self, model: PreTrainedModel, max_tokens: int, pass_tokens: int = 1024) -> None:
+    def __init__(self, model: PreTrainedModel, max_tokens: int, pass_tokens: int = 4096) -> None:
         self._model = model
         self._max_tokens = max_tokens
         self._pass_tokens = pass_tokens
+        self._overhead = PASS_OVERHEAD.get(model.device.type, PASS_OVERHEAD["cuda"])
+        self._pairs = _pairs_a_token(model)
         self._keys_N: list[torch.Tensor] = []  # a layer's [N, H, D]
         self._values_N: list[torch.Tensor] = []
         self.computed = 0  # tokens, since the cache was made
@@ -108,16 +114,26 @@ class PrefixCache:
     # Which prompts go through the model together ----------------------------------------------------------------------
 
     def _cuts(self, prompts: list[list[int]]) -> list[int]:
-        """Where the sorted prompts are cut into passes; the next pass reads what this one wrote."""
-        cuts, tokens = [0], 0
+        """Where the sorted prompts are cut into passes; the next pass reads what this one wrote.
+
+        In a pass every new token is compared with every row, also of prompts that it has nothing to do with: prompts
+        go together only where that costs less than a pass more.
+        """
+        cuts, new, rows, before = [0], 0, 0, []
         for index, prompt in enumerate(prompts):
-            before = prompts[index - 1] if index else []
-            missing = len(prompt) - max(self._known(prompt), _shared(prompt, before))
-            if index > cuts[-1] and tokens + missing > self._pass_tokens:
+            shared = _shared(prompt, before)
+            missing, more = len(prompt) - max(self._known(prompt), shared), len(prompt) - shared
+            together = self._cost(new + missing, rows + more)
+            apart = self._cost(new, rows) + self._cost(missing, len(prompt))
+            if index and (together > apart or new + missing > self._pass_tokens):
                 cuts.append(index)
-                tokens = 0
-            tokens += missing
+                new, rows, more = 0, 0, len(prompt)
+            new, rows, before = new + missing, rows + more, prompt
         return [*cuts, len(prompts)]
+
+    def _cost(self, new: int, rows: int) -> float:
+        """Of a pass, in tokens through the model's matrices."""
+        return self._overhead + new * (1 + rows / self._pairs) if new else 0.0
 
     def _known(self, prompt: list[int]) -> int:
         slot = ROOT
@@ -219,6 +235,17 @@ class PrefixCache:
         enough = calls[(kept <= self._max_tokens) | (calls == self._call)][0]
         for slot in [slot for slot, call in self._used.items() if call < enough]:
             self._drop(slot)
+
+
+def _pairs_a_token(model: PreTrainedModel) -> float:
+    """How many query-key pairs cost as much as one token's way through the matrices of all layers.
+
+    A parameter is 2 operations a token; a pair 4 times the heads' size in every layer (q·k, and its share of the sum).
+    """
+    config, embedding = model.config, model.get_input_embeddings().weight.numel()
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    parameters = sum(parameter.numel() for parameter in model.base_model.parameters()) - embedding
+    return parameters / (2 * config.num_hidden_layers * config.num_attention_heads * size * MASKED_ATTENTION)
 
 
 def _shared(one: list[int], other: list[int]) -> int:

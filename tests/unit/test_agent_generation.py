@@ -180,6 +180,30 @@ def test_what_is_shared_is_computed_once(model):
     assert cache.computed == len(beginnings)
 
 
+def test_prompts_go_together_where_that_costs_less(model, monkeypatch):
+    passes = []
+    forward = type(model.base_model).forward
+
+    def counted(self, input_ids, **given):
+        passes.append(input_ids.shape[1])
+        return forward(self, input_ids, **given)
+
+    monkeypatch.setattr(type(model.base_model), "forward", counted)
+    draw = np.random.default_rng(0)
+    windows = [draw.integers(3, 60, 100).tolist() for _ in range(3)]
+    cache = PrefixCache(model, 10_000)
+    cache.slots(windows)
+    passes.clear()
+    cache.slots([[*window, *draw.integers(3, 60, 40).tolist()] for window in windows])
+    assert passes == [40, 40, 40]  # each with nothing but its own window
+    passes.clear()
+    cache.slots([[*windows[0], first, second] for first in (3, 4) for second in (5, 6)])
+    assert passes == [6]  # 2 first tokens, 4 second ones
+    passes.clear()
+    cache.slots([*windows, [*windows[0], 2]])
+    assert passes == [1]
+
+
 def test_the_oldest_is_forgotten_first(model):
     cache = PrefixCache(model, 30)
     first, second, third = ([start, *range(10, 22)] for start in (5, 6, 7))
