@@ -21,7 +21,8 @@ TYPES = {
 }
 CHECKABLE = {"TOGGLE_BUTTON", "CHECK_BOX", "RADIO_BUTTON", "CHECK_MENU_ITEM", "RADIO_MENU_ITEM"}
 SELECTABLE = {"PAGE_TAB", "LIST_ITEM", "TREE_ITEM", "TABLE_CELL", "DOCUMENT"}
-UNLISTED = {"Help", "Find"}  # no help is installed; the find bar is no dialog: Find and Replace does the same
+# No help is installed; the find bar is no dialog: Find and Replace does the same; a hyperlink's events are macros.
+UNLISTED = {"Help", "Find", "Events"}
 REFUSED_COMMANDS = {f".uno:{command}" for command in REFUSED}
 
 
