@@ -43,17 +43,26 @@ def random_action(observation: Observation, dice: random.Random) -> Action:
     return Action(function="insert_table", args=size)
 
 
-def family() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+def what_is_left(folders: set[Path]) -> dict[str, list[str]]:
+    """Our processes that still run, and the Writers' folders that are still there."""
+    family = psutil.Process().children(recursive=True)
+    return {
+        "processes_left": [p.name() for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE],
+        "folders_left": [str(folder) for folder in folders if folder.exists()],
+    }
 
 
-def main() -> None:
+def arguments_given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--episodes", type=int, default=1000)
     parser.add_argument("--instances", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = arguments_given()
     templates = sorted(TEMPLATES.glob("*.docx"))
     counts: collections.Counter[str] = collections.Counter()
     broke: list[str] = []
@@ -103,8 +112,7 @@ def main() -> None:
         "seconds": round(seconds),
         **counts,
         "writers_started": len(folders),
-        "processes_left": [p.name() for p in family() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE],
-        "folders_left": [str(folder) for folder in folders if folder.exists()],
+        **what_is_left(folders),
         "memory_mib_median": round(sorted(memory)[len(memory) // 2]),
         "memory_mib_most": round(max(memory)),
         "broke": broke,

@@ -183,7 +183,7 @@ def test_footnote_comment_bookmark_hyperlink(hand):
     hand.click("Insert")
     hand.select("sea")
     hand.click("Insert", "Hyperlink")
-    assert "Events" not in {c.control_text for c in hand.observation.controls}  # macros, and Writer cannot be read there
+    assert "Events" not in {c.control_text for c in hand.observation.controls}  # they are macros
     hand.set("URL", "https://example.org/sea")
     hand.click("OK")
     saved = hand.saved()
