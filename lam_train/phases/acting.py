@@ -2,11 +2,9 @@
 
 import logging
 from collections.abc import Collection
-from pathlib import Path
-
-import yaml
 
 from lam_train.agent.open_policy import PolicySettings, open_policy
+from lam_train.agent.trained_format import trained_format
 from lam_train.errors import UserError
 from lam_train.evaluate.acting import ActingSettings, LoadPolicy, model_identity
 from lam_train.evaluate.online_scores import EXPERT
@@ -54,28 +52,18 @@ def policies_of(
 
 
 def formats_of(recipe: Recipe, settings: ActingSettings) -> dict[str, StepFormat]:
-    """Name of a model -> how steps are written for it: as in its training, where its run's folder says how.
+    """Name of a model -> how steps are written for it: as in its training, where its folder says how.
 
     For the others it is the recipe's `format`; where that has nothing but defaults, the first trained model's, so that
     all are shown the same.
     """
-    trained = {name: trained_format(path) for name, path in settings.models.items() if path is not None}
+    trained = {name: trained_format(path) for name, path in settings.models.items()}
     known = {name: found for name, found in trained.items() if found is not None}
     default = next(iter(known.values()), recipe.format) if recipe.format == StepFormat() else recipe.format
     for name, found in known.items():
         if found != default:
             log.warning("%s is shown steps as in its training (%s), not as the others", name, _set(found) or "paper")
     return {name: known.get(name, default) for name in settings.models}
-
-
-def trained_format(path: str) -> StepFormat | None:
-    """The format that a model was trained on, from recipe.yaml beside its folder; None where that does not say."""
-    file = Path(path).expanduser().parent / "recipe.yaml"
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return StepFormat.model_validate(values["format"]) if values["run"] == "expert_imitation" else None
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
-        return None
 
 
 def _answering(recipe: Recipe, format: StepFormat) -> str:

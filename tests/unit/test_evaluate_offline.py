@@ -381,12 +381,15 @@ def test_who_answers_is_a_models_files_and_how_it_answers(tmp_path):
 
 
 def test_a_model_is_shown_steps_as_in_its_training(tmp_path):
+    from lam_train.agent.trained_format import format_beside
+    from lam_train.language.step_format import StepFormat
     from lam_train.phases.acting import formats_of
     from lam_train.recipe import compose_recipe
 
-    for run, kind in (("expert_imitation", "compact"), ("task_plan", "paper")):
+    for run in ("expert_imitation", "task_plan"):
         (tmp_path / run / "model").mkdir(parents=True)
-        (tmp_path / run / "recipe.yaml").write_text(f"run: {run}\nformat: {{kind: {kind}, history: 3}}\n")
+    (says,) = format_beside(StepFormat(kind="compact", history=3)).items()
+    (tmp_path / "expert_imitation" / "model" / says[0]).write_text(says[1])
 
     def kinds(*overrides):
         models = [f"LAM1={tmp_path}/task_plan/model", f"LAM2={tmp_path}/expert_imitation/model"]
@@ -397,5 +400,5 @@ def test_a_model_is_shown_steps_as_in_its_training(tmp_path):
 
     assert kinds() == dict.fromkeys(["untrained", "LAM1", "LAM2"], ("compact", 3))
     assert kinds("format.history=1") == {"untrained": ("paper", 1), "LAM1": ("paper", 1), "LAM2": ("compact", 3)}
-    (tmp_path / "expert_imitation" / "recipe.yaml").write_text("run: [broken")
+    (tmp_path / "expert_imitation" / "model" / says[0]).unlink()
     assert kinds() == dict.fromkeys(["untrained", "LAM1", "LAM2"], ("paper", None))
