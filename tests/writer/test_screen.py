@@ -76,15 +76,7 @@ def test_twenty_tasks_are_the_same_with_and_without_a_screen(hand, templates):
     try:
         shown = Hand(environment)
         for steps in TASKS:
-            # Writer sets its toolbars' states by timers; a machine with ten other programs at work delays them past
-            # every wait. What differs for another reason differs three times.
-            for left in (2, 1, 0):
-                try:
-                    check_same(hand, shown, steps)
-                    break
-                except AssertionError:
-                    if not left:
-                        raise
+            check_same(hand, shown, steps)
         picture = Image.open(io.BytesIO(environment.screenshot()))
         assert picture.size == (1400, 900) and len(picture.convert("L").getcolors(100_000)) > 50
     finally:

@@ -160,6 +160,7 @@ class Desk:
             still = 1 if known == self.dialog else STILL
             return {"kind": kind, "title": title, "nodes": nodes, "messages": messages, "still": still}
         self.dialog = None
+        self.document.CurrentController.getSelection()  # Writer notes at once where the cursor is: commands' states
         if tree.STATE.ACTIVE not in tree.states_of(self.window.getAccessibleContext()):
             self.window.toFront()  # a closed dialog leaves the focus nowhere, and menus would stay shut
         self.bars = self.bars or toolbars.Bars(self)
