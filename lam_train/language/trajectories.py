@@ -22,7 +22,8 @@ class StepReader:
     """Makes the samples of trajectories and counts what became of them.
 
     Only successes are learned from. A step that the application refused, or whose answer was no action, is no target;
-    it stays in the history of the steps behind it, where it was.
+    it stays in the history of the steps behind it, where it was. Nor is a step whose controls were not recorded, as in
+    some imported results: there is nothing to choose from.
     Token ids that a model left in a trajectory are not used: a sample is made from the records' text.
     """
 
@@ -55,7 +56,13 @@ class StepReader:
         ]
 
     def _learned(self, step: Step) -> bool:
-        why = "the answer was no action" if step.problem else "refused by the application" if step.error else ""
+        why = ""
+        if step.problem:
+            why = "the answer was no action"
+        elif step.error:
+            why = "refused by the application"
+        elif not step.observation.controls:
+            why = "no controls were recorded"
         if why:
             self.counts[f"steps not learned: {why}"] += 1
         return not why

@@ -12,7 +12,7 @@ from lam_train.language.sample import Sample
 from lam_train.language.shortening import fit
 from lam_train.language.steps import StepFormat, parse_answer, read_state, step_answer, step_prompt
 from lam_train.language.trajectories import StepReader
-from lam_train.records import Action, Control, State, Trajectory, write_jsonl
+from lam_train.records import Action, Control, Observation, State, Trajectory, write_jsonl
 from tests.hand_made import screen, trajectory
 
 COMPACT = StepFormat(kind="compact")
@@ -102,6 +102,14 @@ def test_a_refused_step_stays_in_the_history_and_is_not_learned(tmp_path, reader
     assert 'refused {"on":"File","do":"set_edit_text","text":"x"}: File holds no text' in text
     assert reader.counts["steps not learned: refused by the application"] == 1
     assert reader.counts["steps not learned: the answer was no action"] == 1
+
+
+def test_a_step_without_recorded_controls_is_not_learned(tmp_path, reader):
+    made = trajectory(7)
+    bare = [made.steps[0].model_copy(update={"observation": Observation(window="", controls=[])}), made.steps[1]]
+    write_jsonl(tmp_path / "t.jsonl", [made.model_copy(update={"steps": bare})])
+    assert [s.id for s in read(tmp_path / "t.jsonl", reader)] == ["trajectory-7/1"]
+    assert reader.counts["steps not learned: no controls were recorded"] == 1
 
 
 def test_a_document_cannot_open_a_turn_or_forge_a_line(tmp_path, reader):
