@@ -26,6 +26,7 @@ from lam_train.apps.writer.walk.settings import EvolveWalkSettings, WalkSettings
 from lam_train.batching.layout import BatchingSettings
 from lam_train.collect.evolve.evolve_plans import EvolvePlansSettings
 from lam_train.collect.evolve.validated import EvolveTasksSettings
+from lam_train.collect.exploration.explore import ExploreSettings
 from lam_train.collect.pipeline import CollectSettings
 from lam_train.collect.trajectories.experts import ExpertSettings
 from lam_train.collect.trajectories.pipeline import CollectTrajectoriesSettings
@@ -47,6 +48,7 @@ from lam_train.train.trainer import TrainerSettings
 Run = Literal[
     "task_plan",
     "expert_imitation",
+    "self_boosting",
     "collect_plans",
     "collect_application_plans",
     "evolve_application_plans",
@@ -54,6 +56,7 @@ Run = Literal[
     "collect",
     "evolve_tasks",
     "evolve_plans",
+    "explore",
     "evaluate_plans",
     "evaluate_offline",
     "evaluate_online",
@@ -106,6 +109,7 @@ class Recipe(Settings):
     trajectories: CollectTrajectoriesSettings = Field(default_factory=CollectTrajectoriesSettings)
     evolve_tasks: EvolveTasksSettings = Field(default_factory=EvolveTasksSettings)
     evolve_plans: EvolvePlansSettings = Field(default_factory=EvolvePlansSettings)
+    explore: ExploreSettings = Field(default_factory=ExploreSettings)
     expert: ExpertSettings = Field(default_factory=ExpertSettings)
     policy: PolicySettings = Field(default_factory=PolicySettings)
     episode: EpisodeSettings = Field(default_factory=EpisodeSettings)

@@ -40,6 +40,8 @@ class DataSettings(Settings):
     validation: Sources | None = "auto"
     """the same for validation; `auto`: the file `validation` beside a training file `train`, or the folder
     `NAME-validation` beside a training folder NAME, of each source that has one; null: none"""
+    weights: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
+    """of the sources in `train`, in their order: how much a target of each counts in the loss; null: all alike"""
     splits: Annotated[list[Split], Field(min_length=1)] = ["train"]
     """of trajectories in `train`, those of these splits are learned from; the test split is always refused"""
     on_bad_record: Literal["refuse", "skip"] = "refuse"
@@ -82,17 +84,31 @@ def _validation_beside(source: str) -> str | None:
 
 
 def read_samples(
-    where: str | list[str], language: Language, on_bad_record: str, key: str, steps: StepReader | None = None
+    where: str | list[str],
+    language: Language,
+    on_bad_record: str,
+    key: str,
+    steps: StepReader | None = None,
+    source_weights: list[float] | None = None,
 ) -> tuple[list[Sample], BadRecords]:
     """The samples at `where`, one source or several, in order; `key` is the setting that named it, for messages.
 
     Raises UserError. `steps` makes and counts those of trajectories; without it a file of trajectories is refused.
+    `source_weights` multiply the target weights, one for each source.
     """
     samples: list[Sample] = []
     bad = BadRecords()
     seen: dict[str, str] = {}
     sources = [resolve_data(source) for source in listed(where)]
-    for place, row in (found for source in sources for found in _rows(source, key, on_bad_record, bad)):
+    weights = source_weights or [1.0] * len(sources)
+    if len(weights) != len(sources):
+        raise UserError(f"data.weights={weights}: {len(weights)} weights for {len(sources)} sources in {key}")
+    found = (
+        (weight, *row)
+        for source, weight in zip(sources, weights, strict=True)
+        for row in _rows(source, key, on_bad_record, bad)
+    )
+    for weight, place, row in found:
         try:
             made = to_samples(row, language, place, steps)
             taken = next((sample.id for sample in made if sample.id in seen), None)
@@ -104,7 +120,7 @@ def read_samples(
             _refuse_or_count(error if place in str(error) else UserError(f"{place}: {error}"), on_bad_record, bad)
             continue
         seen |= {sample.id: place for sample in made}
-        samples += made
+        samples += made if weight == 1 else [sample.weighted(weight) for sample in made]
     if not samples:
         skipped = f" ({bad.count} bad lines were skipped, the first: {bad.reasons[0]})" if bad.count else ""
         counted = "".join(f"; {number} {name}" for name, number in steps.counts.items()) if steps else ""

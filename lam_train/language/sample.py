@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,6 +38,10 @@ class Sample:
         """float32 [length]: the weight of each token as a target; 0 where it is only read."""
         weights = [np.full(len(segment.tokens), segment.weight, np.float32) for segment in self.segments]
         return np.concatenate(weights)
+
+    def weighted(self, factor: float) -> "Sample":
+        """The sample with every target's weight times `factor`."""
+        return replace(self, segments=tuple(replace(s, weight=s.weight * factor) for s in self.segments))
 
 
 class Samples:

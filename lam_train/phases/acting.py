@@ -38,7 +38,7 @@ def policies_of(
             raise UserError(f"models.{name}: the name is taken by another row; choose another")
         model = recipe.model if path is None else ModelSettings(path=path)
         policies[name] = recipe.policy.model_copy(update={"kind": "local", "path": path, "name": name})
-        identities[name] = f"{model_identity(resolve_folder(model) or model.source)}{_answering(recipe, formats[name])}"
+        identities[name] = f"{model_identity(resolve_folder(model) or model.source)}{answering(recipe, formats[name])}"
     if recipe.policy.endpoint is not None:
         policies[ENDPOINT] = recipe.policy.model_copy(update={"kind": "endpoint", "name": ENDPOINT})
         identities[ENDPOINT] = f"{recipe.policy.endpoint.model} at {recipe.policy.endpoint.base_url}"
@@ -66,7 +66,7 @@ def formats_of(recipe: Recipe, settings: ActingSettings) -> dict[str, StepFormat
     return {name: known.get(name, default) for name in settings.models}
 
 
-def _answering(recipe: Recipe, format: StepFormat) -> str:
+def answering(recipe: Recipe, format: StepFormat) -> str:
     """The settings that decide what a model answers, where they are not the defaults."""
     faster = {"batch_size", "prefix_cache_tokens", "device"}  # change no answer, but for rounding
     return "".join(f", {words}" for words in (_set(format), _set(recipe.policy.local, faster)) if words)

@@ -44,7 +44,7 @@ def prepare(recipe: Recipe, language: Language) -> Prepared:
     data, limit = recipe.data, recipe.batching.max_tokens if recipe.batching.overlong == "shorten" else None
     log.info("reading and tokenizing %s", data.train)
     steps = StepReader(language, recipe.format, data.splits, limit)
-    train, bad = read_samples(data.train, language, data.on_bad_record, "data.train", steps)
+    train, bad = read_samples(data.train, language, data.on_bad_record, "data.train", steps, data.weights)
     counts = {"training samples read": len(train), "bad lines skipped": bad.count, **steps.counts}
     for reason in bad.reasons:
         log.warning("skipped: %s", reason)

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 TRAINS = {
     "task_plan": "lam_train.phases.task_plan",
     "expert_imitation": "lam_train.phases.expert_imitation",
+    "self_boosting": "lam_train.phases.self_boosting",
 }
 ALONE = {
     "act": "lam_train.phases.act",
@@ -28,6 +29,7 @@ ALONE = {
     "evaluate_plans": "lam_train.phases.evaluate_plans",
     "evaluate_offline": "lam_train.phases.evaluate_offline",
     "evaluate_online": "lam_train.phases.evaluate_online",
+    "explore": "lam_train.phases.explore",
     "export": "lam_train.phases.export",
     "make_tasks": "lam_train.phases.make_tasks",
     "stages": "lam_train.phases.stages",

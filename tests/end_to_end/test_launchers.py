@@ -103,7 +103,24 @@ def test_a_second_run_in_the_same_directory_is_refused(plans, tmp_path):
     assert done.returncode == 2 and "another run is writing there" in done.stderr
 
 
-def test_sbatch_script_is_bash(tmp_path):
-    script = Path(__file__).parents[2] / "slurm" / "train.sbatch"
+@pytest.mark.parametrize("name", ["train.sbatch", "explore.sbatch"])
+def test_sbatch_script_is_bash(name):
+    script = Path(__file__).parents[2] / "slurm" / name
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
     assert shutil.which("bash")
+
+
+def test_an_arrays_tasks_explore_parts_of_their_own(tmp_path):
+    """Run as Slurm runs it, with an array that does not begin at 0 and a program that tells its arguments."""
+    teller = tmp_path / "teller"
+    teller.write_text('#!/bin/sh\necho "$@"\n')
+    teller.chmod(0o755)
+    script = Path(__file__).parents[2] / "slurm" / "explore.sbatch"
+    told = []
+    for task in ("4", "5"):
+        array = {"SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_TASK_MIN": "4", "SLURM_ARRAY_TASK_COUNT": "2"}
+        environment = {**os.environ, **array, "LAM_TRAIN_PYTHON": str(teller)}
+        done = subprocess.run(["bash", script, "app.instances=8"], env=environment, capture_output=True, text=True)
+        told.append(done.stdout.strip())
+    start = "-m lam_train +recipe=explore"
+    assert told == [f"{start} explore.part={part} explore.parts=2 app.instances=8" for part in (0, 1)]

@@ -44,3 +44,27 @@ def test_a_recipe_takes_a_list(tmp_path):
     assert recipe.data.train == [f"{tmp_path}/a.jsonl", f"{tmp_path}/b.jsonl"]
     with pytest.raises(UserError, match=r"data\.train"):
         compose_recipe(["+recipe=phase1", "data.train=[]"])
+
+
+def test_a_source_weighs_as_asked(tmp_path, tiny):
+    one, two = write(tmp_path / "one.jsonl", "a", 1), write(tmp_path / "two.jsonl", "b", 2)
+    plain, _ = read_samples([one, two], tiny, "refuse", "data.train")
+    weighted, _ = read_samples([one, two], tiny, "refuse", "data.train", source_weights=[1.0, 2.5])
+    for before, after in zip(plain, weighted, strict=True):
+        assert (before.id, before.tokens.tolist()) == (after.id, after.tokens.tolist())
+        factor = 1.0 if before.id == "a0" else 2.5
+        assert after.weights.tolist() == (before.weights * factor).tolist() and after.weights.any()
+
+
+@pytest.mark.parametrize("weights", ["[1.0]", "[1,2,3]"])
+def test_a_weight_for_each_source(tmp_path, tiny, weights):
+    one, two = write(tmp_path / "one.jsonl", "a", 1), write(tmp_path / "two.jsonl", "b", 1)
+    recipe = compose_recipe(["+recipe=phase3", f"data.train=[{one},{two}]", f"data.weights={weights}"])
+    with pytest.raises(UserError, match=r"data\.weights=.* weights for 2 sources in data\.train"):
+        read_samples(recipe.data.train, tiny, "refuse", "data.train", source_weights=recipe.data.weights)
+
+
+@pytest.mark.parametrize("weights", ["[0,1]", "[-1,1]", "[.inf,1]"])
+def test_a_weight_is_above_zero(weights):
+    with pytest.raises(UserError, match=r"data\.weights"):
+        compose_recipe(["+recipe=phase3", f"data.weights={weights}"])
