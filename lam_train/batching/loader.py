@@ -5,7 +5,10 @@ every rank computes the same plan alone: equal numbers of steps and micro-batche
 and a run goes on at any step by asking for it.
 """
 
+import ctypes
 import pickle
+import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +21,7 @@ from lam_train.batching.tree import sort_samples
 from lam_train.errors import UserError
 from lam_train.language.sample import Samples
 
+PR_SET_PDEATHSIG = 1
 GROUPS_IN_A_STEP, POOLED_STEPS = 4, 32  # of group_by=prefix
 
 
@@ -117,6 +121,12 @@ class _Pickled(torch.utils.data.Dataset):
         return pickle.dumps(self.steps[step])
 
 
+def _end_with_parent(_worker: int) -> None:
+    """Ends a worker with the process that reads from it, however that ended: it holds the run directory's lock."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Loader:
     """Iterates over the steps that are left, from any step on. `len()` is the number of steps it gives."""
 
@@ -176,6 +186,7 @@ class Loader:
             sampler=range(self.next_step, self.steps),
             num_workers=workers,
             prefetch_factor=4 if workers else None,
+            worker_init_fn=_end_with_parent if workers else None,
             # The loader draws nothing: a generator of its own keeps the run's random state untouched.
             generator=torch.Generator(),
         )

@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lam_train.train.checkpoint import newest_checkpoint
@@ -73,6 +74,24 @@ def test_killed_at_random_moments(plans, unbroken, tmp_path):
             time.sleep(0.002)
         time.sleep(rng.random() * 0.1)
         kill(process)
+    finish(start(plans, run_dir), run_dir)
+    assert rows(run_dir) == unbroken
+
+
+def test_a_killed_run_leaves_no_worker_that_holds_its_directory(plans, unbroken, tmp_path):
+    """The main process alone is killed, as by the kernel for memory; the same command follows at once."""
+    run_dir = tmp_path / "run"
+    process = start(plans, run_dir)
+    deadline = time.monotonic() + 200
+    while steps_done(run_dir) < 6 and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert workers
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=2)
+    assert not alive
     finish(start(plans, run_dir), run_dir)
     assert rows(run_dir) == unbroken
 
