@@ -37,6 +37,7 @@ from lam_train.evaluate.plans import EvaluateSettings
 from lam_train.language.data import DataSettings
 from lam_train.language.step_format import StepFormat
 from lam_train.model.load import ModelSettings
+from lam_train.objectives.credit import RewardSettings
 from lam_train.settings import Settings
 from lam_train.train.checkpoint import CheckpointSettings
 from lam_train.train.distributed import LaunchSettings
@@ -49,6 +50,7 @@ Run = Literal[
     "task_plan",
     "expert_imitation",
     "self_boosting",
+    "reward_model",
     "collect_plans",
     "collect_application_plans",
     "evolve_application_plans",
@@ -110,6 +112,7 @@ class Recipe(Settings):
     evolve_tasks: EvolveTasksSettings = Field(default_factory=EvolveTasksSettings)
     evolve_plans: EvolvePlansSettings = Field(default_factory=EvolvePlansSettings)
     explore: ExploreSettings = Field(default_factory=ExploreSettings)
+    reward: RewardSettings = Field(default_factory=RewardSettings)
     expert: ExpertSettings = Field(default_factory=ExpertSettings)
     policy: PolicySettings = Field(default_factory=PolicySettings)
     episode: EpisodeSettings = Field(default_factory=EpisodeSettings)

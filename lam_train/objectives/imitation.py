@@ -2,6 +2,8 @@
 
 import torch
 
+from lam_train.batching.pack import Pack
+
 
 def imitation_loss(logprobs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """float32 scalar: the sum over targets of weight x negative log-probability, in nats.
@@ -10,3 +12,8 @@ def imitation_loss(logprobs: torch.Tensor, weights: torch.Tensor) -> torch.Tenso
     optimizer step over all ranks and accumulation steps.
     """
     return -(logprobs * weights).sum()
+
+
+def imitation(logprobs: torch.Tensor, pack: Pack) -> torch.Tensor:
+    """`imitation_loss` of a pack's targets, as the trainer calls it."""
+    return imitation_loss(logprobs, pack.weights)

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from lam_train.errors import UserError
-from lam_train.phases.imitation import beside
+from lam_train.model.reward import RewardModel
+from lam_train.model.trainable import TrainableModel
+from lam_train.phases.training import beside
 from lam_train.recipe import Recipe
 from lam_train.train.checkpoint import find_checkpoint
 from lam_train.train.export import BlankModel, base_name, export, export_dtype, model_card, saved_weights
@@ -16,7 +18,8 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
         raise UserError("export.checkpoint is not set: give a checkpoint or a run directory")
     checkpoint = find_checkpoint(Path(recipe.export.checkpoint).expanduser(), "export.checkpoint")
     trained = Recipe.model_validate(checkpoint.state["recipe"])
-    blank = BlankModel(trained.model, trained.trainer.seed)
+    wrap = RewardModel if trained.run == "reward_model" else TrainableModel
+    blank = BlankModel(trained.model, trained.trainer.seed, wrap)
     for name, tensor in saved_weights(checkpoint):
         blank.put(name, tensor)
     target = Path(recipe.export.output).expanduser() if recipe.export.output else run_dir / "model"
@@ -24,4 +27,4 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
     base = base_name(trained.model)
     card = model_card(f"{base}, trained with lam_train", base, data, trained.yaml())
     dtype = export_dtype(recipe.export, trained.engine.dtype)
-    export(blank.merged(), trained.model, target, dtype, card, beside(trained))
+    export(blank.merged(), trained.model, target, dtype, card, beside(trained) | blank.beside())

@@ -12,7 +12,8 @@ from lam_train.batching.tree import Run
 from lam_train.language.conversation import Language
 from lam_train.language.sample import Samples
 from lam_train.model.load import load_config, load_tokenizer
-from lam_train.phases.imitation import make_loader, prepare, total_steps
+from lam_train.phases.imitation import prepare
+from lam_train.phases.training import Prepared, make_loader, total_steps
 from lam_train.recipe import Recipe
 from lam_train.train.distributed import World, wanted_processes
 from lam_train.train.memory import estimate_memory
@@ -24,7 +25,7 @@ def inspect_training(recipe: Recipe) -> None:
     """Prints to the standard output; loads the tokenizer and the model's configuration, never its weights."""
     console = Console(highlight=False, soft_wrap=True)
     language = Language(load_tokenizer(recipe.model))
-    prepared = prepare(recipe, language)
+    prepared = _prepared(recipe, language)
     ranks = wanted_processes(recipe.launch)
     steps = total_steps(recipe, len(prepared.train))
     loader = make_loader(recipe, prepared.train, World(0, ranks, 0, ranks), steps)
@@ -32,6 +33,14 @@ def inspect_training(recipe: Recipe) -> None:
         _print_sample(console, prepared.train, int(index), language)
     _print_tree(console, recipe, loader, language)
     _print_numbers(console, recipe, loader, prepared.counts, ranks)
+
+
+def _prepared(recipe: Recipe, language: Language) -> Prepared:
+    if recipe.run != "reward_model":
+        return prepare(recipe, language)
+    from lam_train.phases.reward_model import prepare as prepare_judged
+
+    return prepare_judged(recipe, language)[0]
 
 
 def _print_sample(console: Console, samples: Samples, index: int, language: Language) -> None:

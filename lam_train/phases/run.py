@@ -17,6 +17,7 @@ TRAINS = {
     "task_plan": "lam_train.phases.task_plan",
     "expert_imitation": "lam_train.phases.expert_imitation",
     "self_boosting": "lam_train.phases.self_boosting",
+    "reward_model": "lam_train.phases.reward_model",
 }
 ALONE = {
     "act": "lam_train.phases.act",

@@ -48,10 +48,11 @@ def saved_weights(checkpoint: Checkpoint) -> Iterator[tuple[str, torch.Tensor]]:
 class BlankModel:
     """The base model on the CPU in fp32, into which trained weights are put by name."""
 
-    def __init__(self, settings: ModelSettings, seed: int) -> None:
+    def __init__(self, settings: ModelSettings, seed: int, wrap=TrainableModel) -> None:
         self._causal = load_model(settings, torch.float32, seed)
         self._adapted = add_lora(self._causal, settings.lora) if settings.lora else None
-        self._parameters = dict(TrainableModel(self._causal).named_parameters())
+        self._module = wrap(self._causal)
+        self._parameters = dict(self._module.named_parameters())
 
     @torch.no_grad()
     def put(self, name: str, tensor: torch.Tensor) -> None:
@@ -61,6 +62,10 @@ class BlankModel:
     def merged(self) -> torch.nn.Module:
         """The model as it is to be used; adapters are merged in."""
         return self._adapted.merge_and_unload() if self._adapted is not None else self._causal
+
+    def beside(self) -> dict[str, str]:
+        """What is trained and no part of a causal model, as text files by name."""
+        return self._module.beside() if hasattr(self._module, "beside") else {}
 
 
 def export(

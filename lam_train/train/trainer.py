@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 
 COLLECT_EVERY = 100  # optimizer steps between garbage collections
 
-Objective = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (logprobs [N], weights [N]) -> summed loss
+Objective = Callable[
+    [torch.Tensor, Pack], torch.Tensor
+]  # (what the model gave for the N targets, the pack) -> summed loss
 
 
 class TrainerSettings(Settings):
@@ -150,12 +152,12 @@ class Trainer:
             weight += float(pack.weights.sum(dtype=torch.float64))
             attended += int(pack.positions.sum()) + len(pack.positions)
             pack = pack.to(self.world.device)
-            logprobs = self.engine(pack)
-            loss = self.objective(logprobs, pack.weights)
+            outputs = self.engine(pack)
+            loss = self.objective(outputs, pack)
             # DeepSpeed averages over the ranks: times the world size, divided once by the step's whole weight.
             self.engine.backward(loss * (self.world.size / batch.weight), scale_wrt_gas=False)
             loss_sum += loss.detach()
-            kept.append((pack, logprobs.detach()))
+            kept.append((pack, outputs.detach()))
         mine = torch.stack([loss_sum, self.guard.take()]).tolist()  # the step's one wait for the device
         total, gradients, total_weight, attended = sum_over_ranks([*mine, weight, attended], self.world.device)
         if not math.isclose(total_weight, batch.weight, rel_tol=1e-6):
@@ -241,7 +243,7 @@ class Trainer:
         for batch in self.validation:
             for pack in batch.packs:
                 pack = pack.to(self.world.device)
-                loss_sum += float(self.objective(self.engine(pack), pack.weights))
+                loss_sum += float(self.objective(self.engine(pack), pack))
             weight += batch.weight
             tokens += batch.supervised_tokens
         self.engine.train()
@@ -269,9 +271,9 @@ class Trainer:
 
 
 def _samples_not_finite(kept: list[tuple[Pack, torch.Tensor]]) -> list[str]:
-    """The ids of the samples whose own log-probabilities are not finite, on this rank."""
+    """The ids of the samples whose own log-probabilities or scores are not finite, on this rank."""
     named = []
-    for pack, logprobs in kept:
-        owners = pack.owners[~torch.isfinite(logprobs * pack.weights)].unique().tolist()
+    for pack, outputs in kept:
+        owners = pack.owners[~torch.isfinite(outputs * pack.weights)].unique().tolist()
         named += [pack.samples[owner] for owner in owners]
     return named

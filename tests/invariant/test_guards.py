@@ -13,7 +13,7 @@ from lam_train.language.data import read_samples
 from lam_train.language.sample import Samples
 from lam_train.model.load import ModelSettings, load_model, load_tokenizer
 from lam_train.model.trainable import TrainableModel
-from lam_train.objectives.imitation import imitation_loss
+from lam_train.objectives.imitation import imitation, imitation_loss
 from lam_train.train.checkpoint import Checkpoints, CheckpointSettings, newest_checkpoint
 from lam_train.train.distributed import LaunchSettings, join_world, leave_world
 from lam_train.train.engine import EngineSettings, adam_of, deepspeed_config
@@ -34,7 +34,7 @@ def world():
 def make_trainer(world, plans, tmp_path):
     """A trainer on the tiny model, with whatever is to be changed about it."""
 
-    def make(stage=0, dtype="fp32", objective=imitation_loss, every=1, steps=4, causal=None, lr=1e-3):
+    def make(stage=0, dtype="fp32", objective=imitation, every=1, steps=4, causal=None, lr=1e-3):
         language = Language(load_tokenizer(ModelSettings(source="tiny")))
         samples = Samples(read_samples(f"{plans}/train.jsonl", language, "refuse", "data.train")[0])
         dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -196,14 +196,14 @@ def test_loading_a_model_does_not_move_the_random_state():
 
 def test_no_epoch_is_silent_about_a_step_without_targets(plans):
     from lam_train.errors import UserError
-    from lam_train.phases.imitation import _fitting
+    from lam_train.phases.training import fitting
 
     language = Language(load_tokenizer(ModelSettings(source="tiny")))
     samples = Samples(read_samples(f"{plans}/train.jsonl", language, "refuse", "data.train")[0])
     samples._weights[samples.offsets[5] : samples.offsets[6]] = 0
     recipe = SimpleNamespace(batching=BatchingSettings())
     with pytest.raises(UserError, match=samples.ids[5]):
-        _fitting(samples, recipe, "training samples", {})
+        fitting(samples, recipe, "training samples", {})
 
 
 def test_metrics_rows_have_the_names_that_are_documented(make_trainer):

@@ -22,7 +22,7 @@ from lam_train.language.conversation import Language
 from lam_train.language.step_format import StepFormat
 from lam_train.language.steps import parse_answer, step_answer, step_prompt
 from lam_train.model.load import ModelSettings, load_model, load_tokenizer
-from lam_train.phases.imitation import beside
+from lam_train.phases.training import beside
 from lam_train.recipe import compose_recipe
 from lam_train.records import Action, Control, Observation, Previous, State
 

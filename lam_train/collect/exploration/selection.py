@@ -12,10 +12,11 @@ def effective_actions(trajectory: Trajectory) -> tuple[str, ...]:
 
     Two trajectories of a task with the same effective actions differ in detours that had no effect, if at all.
     """
-    return tuple(_effect(step) for step in trajectory.steps if not step.error and not step.problem)
+    return tuple(effect(step) for step in trajectory.steps if not step.error and not step.problem)
 
 
-def _effect(step: Step) -> str:
+def effect(step: Step) -> str:
+    """What a step did, as text that can be compared: the control by type and text, function, arguments, status."""
     action = step.action
     control = step.observation.control(action.control_label)
     named = (control.control_type, control.control_text) if control else ("", "")

@@ -1,0 +1,107 @@
+"""How good a reward model is on held-out trajectories: ranking, accuracy, calibration, by family."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+
+from lam_train.records import Record
+
+BINS = 10
+
+
+class RewardScores(Record):
+    """Of one group of steps or trajectories; a label is +1 (success) or -1, a score is right where its sign is."""
+
+    number: int
+    positive: int
+    auc: float | None  # None where all have one label
+    accuracy: float
+    mse: float
+
+
+class CalibrationBin(Record):
+    """The steps whose score s gives (s + 1) / 2 in [low, high): how many, and what share of them is of successes."""
+
+    low: float
+    high: float
+    number: int
+    predicted: float
+    observed: float
+
+
+class RewardReport(Record):
+    """Scores of a reward model on held-out trajectories."""
+
+    steps: RewardScores
+    last_steps: RewardScores
+    trajectories: RewardScores  # a trajectory's score is the mean over its steps
+    families: dict[str, RewardScores]  # of steps
+    calibration: list[CalibrationBin]
+
+
+def auc(scores: Sequence[float], labels: Sequence[float]) -> float | None:
+    """The probability that a success scores above a failure, ties counted half (Mann-Whitney U); None for one class."""
+    scores_N, positive_N = np.asarray(scores, float), np.asarray(labels, float) > 0
+    positives, negatives = int(positive_N.sum()), int((~positive_N).sum())
+    if not positives or not negatives:
+        return None
+    ranks = rankdata(scores_N)[positive_N].sum()
+    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def scores_of(scores: Sequence[float], labels: Sequence[float]) -> RewardScores:
+    """The numbers of a group, which has at least one."""
+    scores_N, labels_N = np.asarray(scores, float), np.asarray(labels, float)
+    return RewardScores(
+        number=len(scores_N),
+        positive=int((labels_N > 0).sum()),
+        auc=auc(scores_N, labels_N),
+        accuracy=float(((scores_N > 0) == (labels_N > 0)).mean()),
+        mse=float(((scores_N - labels_N) ** 2).mean()),
+    )
+
+
+def calibration(scores: Sequence[float], labels: Sequence[float]) -> list[CalibrationBin]:
+    """Bins of equal width of (score + 1) / 2, clipped to [0, 1]; empty ones are left out."""
+    predicted_N = np.clip((np.asarray(scores, float) + 1) / 2, 0, 1)
+    success_N = np.asarray(labels, float) > 0
+    bin_N = np.minimum((predicted_N * BINS).astype(int), BINS - 1)
+    return [
+        CalibrationBin(
+            low=index / BINS,
+            high=(index + 1) / BINS,
+            number=int((bin_N == index).sum()),
+            predicted=float(predicted_N[bin_N == index].mean()),
+            observed=float(success_N[bin_N == index].mean()),
+        )
+        for index in range(BINS)
+        if (bin_N == index).any()
+    ]
+
+
+def reward_report(scores: dict[str, float], outcomes: dict[str, float], families: dict[str, str]) -> RewardReport:
+    """The report; `scores` are by step id TRAJECTORY/NUMBER, `outcomes` (+1, -1) and `families` by trajectory.
+
+    A step is judged by its trajectory's outcome, whatever label it was trained with.
+    """
+    by_trajectory: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    by_family: dict[str, list[str]] = defaultdict(list)
+    for id, value in sorted(scores.items()):
+        name, _, number = id.rpartition("/")
+        by_trajectory[name].append((int(number), value))
+        by_family[families[name]].append(id)
+    ended = {name: max(steps)[1] for name, steps in by_trajectory.items()}
+    means = {name: float(np.mean([value for _, value in steps])) for name, steps in by_trajectory.items()}
+    truth = {id: outcomes[id.rpartition("/")[0]] for id in scores}
+    return RewardReport(
+        steps=scores_of(list(scores.values()), [truth[id] for id in scores]),
+        last_steps=scores_of(list(ended.values()), [outcomes[name] for name in ended]),
+        trajectories=scores_of(list(means.values()), [outcomes[name] for name in means]),
+        families={
+            family: scores_of([scores[id] for id in ids], [truth[id] for id in ids])
+            for family, ids in sorted(by_family.items())
+        },
+        calibration=calibration(list(scores.values()), list(truth.values())),
+    )

@@ -1,0 +1,48 @@
+"""The reward model: a causal language model's body and a scalar head, read at positions that the pack stores."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from lam_train.batching.pack import Pack
+from lam_train.errors import UserError
+from lam_train.model.attention import attention_inputs
+from lam_train.model.load import ModelSettings, load_model
+
+HEAD_FILE = "reward_head.json"
+
+
+class RewardModel(torch.nn.Module):
+    """Scores actions. The head starts at zero: before training every score is 0, the middle of the labels."""
+
+    def __init__(self, causal: torch.nn.Module) -> None:
+        super().__init__()
+        self.causal = causal
+        self.head = torch.nn.Linear(causal.config.hidden_size, 1, dtype=causal.dtype)
+        torch.nn.init.zeros_(self.head.weight)
+        torch.nn.init.zeros_(self.head.bias)
+
+    def forward(self, pack: Pack) -> torch.Tensor:
+        """float32 [N]: the score at the source of each target; with samples of `JudgedSteps` one an action."""
+        inputs = attention_inputs(pack, self.causal.config)
+        hidden_TD = self.causal.base_model(input_ids=pack.tokens[None], **inputs).last_hidden_state[0]
+        return self.head(hidden_TD[pack.sources]).float().squeeze(-1)
+
+    def beside(self) -> dict[str, str]:
+        """The head as JSON, for the exported body's folder; file name -> text."""
+        weight, bias = self.head.weight.detach().float(), self.head.bias.detach().float()
+        return {HEAD_FILE: json.dumps({"weight": weight[0].tolist(), "bias": bias.item()}) + "\n"}
+
+    @classmethod
+    def load(cls, folder: str, dtype: torch.dtype = torch.float32) -> "RewardModel":
+        """The reward model that a phase-4a run left in `folder`; raises UserError where there is none."""
+        file = Path(folder).expanduser() / HEAD_FILE
+        if not file.is_file():
+            raise UserError(f"{folder}: no {HEAD_FILE} there, so it is no reward model; make one with +recipe=phase4a")
+        model = cls(load_model(ModelSettings(path=folder), dtype))
+        head = json.loads(file.read_text(encoding="utf-8"))
+        with torch.no_grad():
+            model.head.weight.copy_(torch.tensor([head["weight"]]))
+            model.head.bias.fill_(head["bias"])
+        return model

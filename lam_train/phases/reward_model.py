@@ -1,0 +1,113 @@
+"""Phase 4a: a reward model on the steps of successes and failures, from LAM3's weights (the paper, section 4.4.1)."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from lam_train.batching.loader import Loader
+from lam_train.collect.trajectories.store import read_trajectories
+from lam_train.errors import UserError
+from lam_train.evaluate.acting import family_group
+from lam_train.evaluate.reward_scores import RewardReport, reward_report
+from lam_train.language.conversation import Language
+from lam_train.language.data import listed
+from lam_train.language.judged_steps import JudgedSteps
+from lam_train.language.sample import Samples
+from lam_train.model.load import load_tokenizer
+from lam_train.model.reward import RewardModel
+from lam_train.objectives.credit import Judged, balancing_weights, labels_of
+from lam_train.objectives.reward import RewardObjective
+from lam_train.phases.training import Learner, Prepared, fitting, train
+from lam_train.recipe import Recipe
+from lam_train.records import Trajectory
+from lam_train.report.reward import write_reward_report
+from lam_train.train.distributed import World
+from lam_train.train.run_directory import RunDirectory
+
+log = logging.getLogger(__name__)
+
+
+def run(recipe: Recipe, run_dir: RunDirectory, world: World) -> None:
+    """Trains on the trajectories of `data.train` and reports on the held-out tasks in `evaluation/`."""
+    prepared, labels, judged = prepare(recipe, Language(load_tokenizer(recipe.model)))
+    learner = Learner("Reward model", RewardModel, RewardObjective(labels))
+    trainer, _ = train(recipe, run_dir, world, prepared, learner)
+    scores = score(trainer.engine, trainer.validation, world.device)
+    if world.leads:
+        report = report_on(judged, scores)
+        write_reward_report(report, scores, labels, run_dir / "evaluation")
+        log.info("held-out steps: AUC %s, accuracy %.3f", report.steps.auc, report.steps.accuracy)
+
+
+def prepare(recipe: Recipe, language: Language) -> tuple[Prepared, dict[str, float], Judged]:
+    """(samples to learn and held-out ones, labels by sample id, the held-out trajectories with their samples).
+
+    Raises UserError for trajectories of the test split, or where a side of the split has no success or no failure.
+    """
+    settings = recipe.reward
+    if recipe.data.weights is not None:
+        raise UserError("data.weights: a reward model weighs by label alone (reward.balance=true), not by source")
+    limit = recipe.batching.max_tokens if recipe.batching.overlong == "shorten" else None
+    reader = JudgedSteps(language, recipe.format, recipe.data.splits, limit)
+    judged = reader.samples(_trajectories(recipe), "data.train")
+    held = [is_held_out(trajectory.task.task_id, settings.held_out, settings.seed) for trajectory, _ in judged]
+    sides = {
+        "training": [item for item, out in zip(judged, held, strict=True) if not out],
+        "held-out": [item for item, out in zip(judged, held, strict=True) if out],
+    }
+    counts = dict(reader.counts)
+    for name, side in sides.items():
+        outcomes = {trajectory.outcome for trajectory, _ in side}
+        if outcomes != {"success", "fail"}:
+            raise UserError(
+                f"data.train: the {name} trajectories have {' and '.join(sorted(outcomes)) or 'no'} outcomes alone; a "
+                "reward model needs successes and failures in both parts: more data, or another reward.held_out"
+            )
+        counts[f"{name} trajectories"] = len(side)
+    labels = labels_of(judged, settings.credit)
+    factors = balancing_weights({s.id: labels[s.id] for _, made in sides["training"] for s in made})
+    weigh = factors if settings.balance else {1.0: 1.0, -1.0: 1.0}
+    learned = Samples([sample.weighted(weigh[labels[sample.id]]) for _, made in sides["training"] for sample in made])
+    seen = Samples([sample for _, made in sides["held-out"] for sample in made])
+    counts["steps labelled +1"] = sum(labels[id] > 0 for id in learned.ids)
+    counts["steps labelled -1"] = sum(labels[id] < 0 for id in learned.ids)
+    train_samples = fitting(learned, recipe, "training samples", counts)
+    return Prepared(train_samples, fitting(seen, recipe, "held-out samples", counts), counts), labels, sides["held-out"]
+
+
+def _trajectories(recipe: Recipe) -> Iterator[Trajectory]:
+    for source in listed(recipe.data.train):
+        yield from read_trajectories(Path(source).expanduser())
+
+
+def is_held_out(task_id: str, share: float, seed: int) -> bool:
+    """Whether a task's trajectories are held out: all of them or none, and the same whatever else the data holds."""
+    digest = hashlib.sha256(f"{seed} {task_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+@torch.no_grad()
+def score(engine, loader: Loader, device: torch.device) -> dict[str, float]:
+    """Sample id -> score, of all samples of a loader, gathered over the ranks. Collective."""
+    engine.eval()
+    mine: dict[str, float] = {}
+    loader.next_step = 0
+    for batch in loader:
+        for pack in batch.packs:
+            scores = engine(pack.to(device))
+            if pack.samples:
+                mine |= dict(zip((pack.samples[owner] for owner in pack.owners.tolist()), scores.tolist(), strict=True))
+    engine.train()
+    parts: list = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, mine)
+    return {id: value for part in parts for id, value in part.items()}
+
+
+def report_on(judged: Judged, scores: dict[str, float]) -> RewardReport:
+    """The report on the held-out trajectories."""
+    outcomes = {t.trajectory_id: 1.0 if t.outcome == "success" else -1.0 for t, _ in judged}
+    families = {t.trajectory_id: family_group(t.task) for t, _ in judged}
+    return reward_report(scores, outcomes, families)

@@ -1,0 +1,186 @@
+"""What the phases that train share: samples in, a loop on the engine, a model folder out."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lam_train.agent.trained_format import format_beside
+from lam_train.batching.loader import Loader
+from lam_train.errors import UserError
+from lam_train.language.sample import Samples
+from lam_train.model.load import load_model
+from lam_train.model.trainable import add_lora
+from lam_train.recipe import Recipe
+from lam_train.train.checkpoint import Checkpoint, Checkpoints, find_checkpoint, newest_checkpoint
+from lam_train.train.distributed import World, from_leader, leader_does
+from lam_train.train.engine import DTYPES
+from lam_train.train.export import BlankModel, base_name, export, export_dtype, live_weights, model_card
+from lam_train.train.metrics import MetricsFile
+from lam_train.train.run_directory import RunDirectory
+from lam_train.train.trackers import NoTracker, open_tracker
+from lam_train.train.trainer import Objective, Trainer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The samples of a training, and what was left out of them."""
+
+    train: Samples
+    validation: Samples | None
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What a phase trains: its title, the module around the causal model, and what the module's outputs minimise."""
+
+    title: str
+    wrap: Callable[[torch.nn.Module], torch.nn.Module]
+    objective: Objective
+
+
+def fitting(samples: Samples, recipe: Recipe, what: str, counts: dict[str, int]) -> Samples:
+    """The samples that fit into a row; raises UserError with ids and counts, or drops and counts the others."""
+    limit = recipe.batching.max_tokens
+    answers = samples.supervised()
+    if len(answers) and not answers.min():
+        raise UserError(f"{what}: {samples.ids[int(answers.argmin())]} has no target token: nothing would be learned")
+    long = np.flatnonzero(samples.lengths > limit)
+    named = ", ".join(f"{samples.ids[i]} ({samples.lengths[i]} tokens)" for i in long[:5])
+    if len(long) and recipe.batching.overlong != "drop":
+        more = f" and {len(long) - 5} more" if len(long) > 5 else ""
+        longer = "cannot be shortened to that" if recipe.batching.overlong == "shorten" else "are longer"
+        raise UserError(
+            f"batching.max_tokens={limit}: {len(long)} of {len(samples)} {what} {longer}: {named}{more}. The longest "
+            f"answer has {int(answers.max())} tokens, the longest sample {int(samples.lengths.max())}; raise "
+            "batching.max_tokens, or leave them out with batching.overlong=drop"
+        )
+    if len(long):
+        log.warning(
+            "%d of %d %s are longer than %d tokens and dropped: %s", len(long), len(samples), what, limit, named
+        )
+        samples = samples.without(long)
+    counts[what] = len(samples)
+    counts[f"{what} dropped as overlong"] = len(long)
+    if not len(samples):
+        raise UserError(f"batching.max_tokens={limit}: no {what} fit")
+    return samples
+
+
+def total_steps(recipe: Recipe, samples: int) -> int:
+    """Optimizer steps of the whole training."""
+    steps = -(-samples // recipe.trainer.batch_size) * recipe.trainer.epochs
+    return min(steps, recipe.trainer.max_steps or steps)
+
+
+def make_loader(recipe: Recipe, samples: Samples, world: World, steps: int) -> Loader:
+    """The training loader of this rank."""
+    return Loader(
+        samples,
+        recipe.batching,
+        batch_size=recipe.trainer.batch_size,
+        steps=steps,
+        seed=recipe.trainer.seed,
+        rank=world.rank,
+        ranks=world.size,
+    )
+
+
+def find_resume(recipe: Recipe, run_dir: RunDirectory) -> Checkpoint | None:
+    """The checkpoint to go on from, or None; raises UserError where a new run would overwrite an old one."""
+    newest = newest_checkpoint(run_dir / "checkpoints")
+    if recipe.resume == "auto":
+        return newest
+    if recipe.resume == "never":
+        if newest is not None:
+            raise UserError(
+                f"run_dir={run_dir.path} already holds a checkpoint of step {newest.step}, and resume=never would "
+                "overwrite it: choose another run_dir, or resume=auto to go on"
+            )
+        return None
+    asked = find_checkpoint(Path(recipe.resume).expanduser())
+    begun_here = asked.folder.resolve().parent != (run_dir / "checkpoints").resolve() and newest is not None
+    return newest if begun_here else asked  # the same command again, after a kill, goes on instead of back
+
+
+def train(
+    recipe: Recipe, run_dir: RunDirectory, world: World, prepared: Prepared, learner: Learner
+) -> tuple[Trainer, Path | None]:
+    """Trains to the end; returns the trainer and the exported model's folder (None where export.at_end is false)."""
+    checkpoint = from_leader(leader_does(lambda: find_resume(recipe, run_dir)))
+    steps = total_steps(recipe, len(prepared.train))
+    if world.leads:
+        log.info("run directory %s", run_dir.path)
+        log.info("%s: %s, %d optimizer steps, %d rank(s)", learner.title, _counted(prepared.counts), steps, world.size)
+        if checkpoint is not None:
+            log.info("going on from %s", checkpoint.folder)
+    torch.manual_seed(recipe.trainer.seed)
+    causal = load_model(recipe.model, DTYPES[recipe.engine.dtype], recipe.trainer.seed)
+    if recipe.model.gradient_checkpointing:
+        causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if recipe.model.lora is not None:
+        add_lora(causal, recipe.model.lora)
+    told = recipe.model_dump(mode="json")
+    tracker = leader_does(lambda: open_tracker(recipe.tracker, run_dir.path, told)) or NoTracker()
+    trainer = Trainer(
+        learner.wrap(causal),
+        learner.objective,
+        make_loader(recipe, prepared.train, world, steps),
+        validation_loader(recipe, prepared.validation, world),
+        settings=recipe.trainer,
+        engine_settings=recipe.engine,
+        checkpoints=Checkpoints(run_dir / "checkpoints", recipe.checkpoint, world),
+        metrics=MetricsFile(run_dir / "metrics.jsonl"),
+        tracker=tracker,
+        world=world,
+        recipe=told,
+    )
+    try:
+        if checkpoint is not None:
+            trainer.resume(checkpoint)
+        else:
+            torch.manual_seed(recipe.trainer.seed * 1_000_003 + world.rank)  # dropout differs between ranks
+        if world.leads:
+            run_dir.record(recipe.yaml())
+        trainer.fit()
+    finally:
+        tracker.close()
+    if not recipe.export.at_end:
+        return trainer, None
+    return trainer, export_trained(recipe, run_dir, trainer, prepared.counts, learner)
+
+
+def validation_loader(recipe: Recipe, samples: Samples | None, world: World) -> Loader | None:
+    """One pass over the validation samples."""
+    if samples is None:
+        return None
+    return make_loader(recipe, samples, world, -(-len(samples) // recipe.trainer.batch_size))
+
+
+def export_trained(recipe: Recipe, run_dir: RunDirectory, trainer: Trainer, counts: dict, learner: Learner) -> Path:
+    """Writes `model/` from the live engine, checked against it tensor by tensor. Collective."""
+    target = run_dir / "model"
+    blank = leader_does(lambda: BlankModel(recipe.model, recipe.trainer.seed, learner.wrap))
+    for name, tensor in live_weights(trainer.engine):  # every rank gives its part
+        if blank is not None:
+            blank.put(name, tensor)
+    counts = counts | {"optimizer steps": trainer.step}
+    card = model_card(learner.title, base_name(recipe.model), counts, recipe.yaml())
+    dtype = export_dtype(recipe.export, recipe.engine.dtype)
+    leader_does(lambda: export(blank.merged(), recipe.model, target, dtype, card, beside(recipe) | blank.beside()))
+    return target
+
+
+def beside(recipe: Recipe) -> dict[str, str]:
+    """What an exported model says about itself: the format of its steps, where it has learned steps."""
+    return format_beside(recipe.format) if recipe.run != "task_plan" else {}
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.items() if number)

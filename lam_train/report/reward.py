@@ -1,0 +1,83 @@
+"""The report of a reward model: JSON, tables, a plot of scores and calibration."""
+
+import json
+from pathlib import Path
+
+from lam_train.evaluate.reward_scores import RewardReport, RewardScores
+from lam_train.report.markdown import table
+
+
+def write_reward_report(report: RewardReport, scores: dict[str, float], labels: dict[str, float], folder: Path) -> None:
+    """Writes evaluation.json, scores.json (held-out step -> score, label), evaluation.md and evaluation.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "evaluation.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    kept = {id: {"score": round(value, 6), "label": labels[id]} for id, value in sorted(scores.items())}
+    (folder / "scores.json").write_text(json.dumps(kept, indent=0) + "\n", encoding="utf-8")
+    (folder / "evaluation.md").write_text(page(report), encoding="utf-8")
+    plot(report, scores, labels, folder / "evaluation.png")
+
+
+def page(report: RewardReport) -> str:
+    """The tables, as Markdown."""
+    head = ["", "number", "of successes", "AUC", "accuracy", "MSE"]
+    groups = {
+        "steps": report.steps,
+        "last steps": report.last_steps,
+        "trajectories (mean over the steps)": report.trajectories,
+    }
+    lines = [
+        "# Reward model on held-out tasks",
+        "",
+        "A step or trajectory is positive where the episode succeeded. AUC: the probability that a positive scores "
+        "above a negative. Accuracy: the score's sign. Good early steps of failures count as negative here, so steps "
+        "have a ceiling below 1.",
+        "",
+        *table(head, [_row(name, scores) for name, scores in groups.items()]),
+        "## Families (steps)",
+        "",
+        *table(head, [_row(name, scores) for name, scores in report.families.items()]),
+        "## Calibration",
+        "",
+        "Of steps by (score + 1) / 2: the share that is of successes.",
+        "",
+        *table(
+            ["predicted", "steps", "mean prediction", "observed"],
+            [
+                [f"{b.low:.1f} to {b.high:.1f}", str(b.number), f"{b.predicted:.3f}", f"{b.observed:.3f}"]
+                for b in report.calibration
+            ],
+        ),
+        "![scores and calibration](evaluation.png)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, scores: RewardScores) -> list[str]:
+    auc = "" if scores.auc is None else f"{scores.auc:.3f}"
+    return [name, str(scores.number), str(scores.positive), auc, f"{scores.accuracy:.3f}", f"{scores.mse:.3f}"]
+
+
+def plot(report: RewardReport, scores: dict[str, float], labels: dict[str, float], path: Path) -> None:
+    """Left: the scores of both labels as histograms. Right: observed against predicted share of successes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    for label, colour in ((1.0, "tab:blue"), (-1.0, "tab:orange")):
+        values = [value for id, value in scores.items() if labels[id] == label]
+        left.hist(values, bins=30, range=(-1.5, 1.5), alpha=0.6, color=colour, label=f"labelled {label:+.0f}")
+    left.set_xlabel("score")
+    left.set_ylabel("held-out steps")
+    left.legend()
+    right.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    right.plot([b.predicted for b in report.calibration], [b.observed for b in report.calibration], "o-")
+    for b in report.calibration:
+        right.annotate(str(b.number), (b.predicted, b.observed), textcoords="offset points", xytext=(4, 4), fontsize=7)
+    right.set_xlabel("(score + 1) / 2, mean of a bin")
+    right.set_ylabel("share of successes")
+    right.set_xlim(0, 1)
+    right.set_ylim(0, 1)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)

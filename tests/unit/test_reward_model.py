@@ -1,0 +1,308 @@
+"""The reward model: what is scored and where, labels, the regression, the report, and phase 4a by its recipe."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lam_train.__main__ import main
+from lam_train.batching.layout import BatchingSettings, build_packs, lay_out
+from lam_train.batching.pack import PackInput, build_pack, padding_pack
+from lam_train.errors import UserError
+from lam_train.evaluate.reward_scores import auc, calibration, reward_report
+from lam_train.language.judged_steps import JudgedSteps
+from lam_train.language.sample import Samples
+from lam_train.language.step_format import StepFormat
+from lam_train.language.trajectories import HeldOut
+from lam_train.model.load import ModelSettings, load_model
+from lam_train.model.reward import RewardModel
+from lam_train.objectives.credit import balancing_weights, labels_of, shared_steps
+from lam_train.objectives.reward import RewardObjective, reward_loss
+from lam_train.phases.reward_model import is_held_out
+from lam_train.records import Action, Trajectory, write_jsonl
+from tests.conftest import metrics
+from tests.hand_made import trajectory
+
+COMPACT = StepFormat(kind="compact")
+
+
+@pytest.fixture
+def reader(tiny) -> JudgedSteps:
+    return JudgedSteps(tiny, COMPACT, ["train", "explore"])
+
+
+@pytest.fixture
+def model() -> RewardModel:
+    made = RewardModel(load_model(ModelSettings(source="tiny"))).eval()
+    torch.manual_seed(1)
+    torch.nn.init.normal_(made.head.weight)
+    return made
+
+
+def judged(reader, *trajectories):
+    return reader.samples(trajectories, "here")
+
+
+def failed(number: int, **update) -> Trajectory:
+    """A failure at the same task as success `number`."""
+    made = trajectory(number)
+    return made.model_copy(update={"trajectory_id": f"failed-{number}", "outcome": "fail", **update})
+
+
+def samples_of(reader, *trajectories) -> Samples:
+    return Samples([sample for _, made in judged(reader, *trajectories) for sample in made])
+
+
+def scores(model, samples: Samples, settings: BatchingSettings, ranks: int = 1) -> dict[str, float]:
+    """Sample id -> score, with all samples in one step laid out as the settings say."""
+    chosen = list(range(len(samples)))
+    layout = lay_out([samples.tokens(i) for i in chosen], settings, ranks)
+    found = {}
+    with torch.no_grad():
+        for rank in range(ranks):
+            for pack in build_packs(samples, chosen, layout, rank):
+                if pack.samples:
+                    names = [pack.samples[owner] for owner in pack.owners.tolist()]
+                    found |= dict(zip(names, model(pack).tolist(), strict=True))
+    return found
+
+
+# What is scored -----------------------------------------------------------------------------------------------------
+
+
+def test_every_step_of_successes_and_failures_is_a_sample_that_ends_with_its_action(reader, tiny):
+    found = judged(reader, trajectory(0), failed(1), trajectory(2, outcome="unsure"), trajectory(3, outcome="error"))
+    assert [t.trajectory_id for t, _ in found] == ["trajectory-0", "failed-1"]
+    for made, samples in found:
+        assert [s.id for s in samples] == [f"{made.trajectory_id}/{n}" for n in range(len(made.steps))]
+        for sample in samples:
+            assert np.flatnonzero(sample.weights).tolist() == [len(sample.tokens) - 1]
+            assert sample.tokens[-1] == tiny.end_of_turn_id and sample.tokens[-2] != tiny.end_of_turn_id
+    assert reader.counts["trajectories skipped: unsure"] == reader.counts["trajectories skipped: error"] == 1
+
+
+def test_refused_and_unreadable_steps_are_scored_too(reader, tiny):
+    first = trajectory(5).steps[0]
+    refused = first.model_copy(update={"action": Action(control_label="99", function="click_input"), "error": True})
+    unread = first.model_copy(update={"action": Action(), "answer": "Sure, {gladly", "problem": "bad format: no JSON"})
+    nothing = first.model_copy(update={"action": Action(), "answer": "", "problem": "no plan: not understood"})
+    ((_, samples),) = judged(reader, failed(5, steps=[refused, unread, nothing]))
+    assert len(samples) == 2 and reader.counts["steps left out: nothing was answered"] == 1
+    assert tiny.tokenizer.decode(samples[1].tokens).endswith("Sure, {gladly<|im_end|>")
+
+
+def test_the_test_split_is_refused(reader):
+    with pytest.raises(HeldOut, match=r"here: trajectory-1 is a trajectory of the test split"):
+        judged(reader, trajectory(0), trajectory(1, split="test"))
+
+
+def test_a_trajectory_that_is_there_twice_is_refused(reader):
+    with pytest.raises(UserError, match="trajectory-0 is there twice"):
+        judged(reader, trajectory(0), trajectory(0))
+
+
+def test_a_long_prompt_is_shortened_and_the_action_is_kept(reader):
+    whole = samples_of(reader, trajectory(0, paragraphs=12))
+    reader.limit = int(whole.lengths.max()) - 60
+    short = samples_of(reader, trajectory(0, paragraphs=12))
+    assert short.lengths.max() <= reader.limit and reader.counts["prompts shortened"]
+    assert short.tokens(0)[-8:].tolist() == whole.tokens(0)[-8:].tolist()
+
+
+# The score does not depend on the layout ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def several(reader) -> Samples:
+    return samples_of(reader, trajectory(0), failed(0), trajectory(1), failed(2))
+
+
+def alone(model, samples: Samples) -> dict[str, float]:
+    """The oracle: each sample by itself, without a mask of ours; the state at the last token but one."""
+    found = {}
+    with torch.no_grad():
+        for index, id in enumerate(samples.ids):
+            tokens = torch.from_numpy(samples.tokens(index).astype(np.int64))[None]
+            hidden = model.causal.base_model(input_ids=tokens, use_cache=False).last_hidden_state[0, -2]
+            found[id] = model.head(hidden).item()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("settings", "ranks"),
+    [
+        (BatchingSettings(max_tokens=8192), 1),
+        (BatchingSettings(max_tokens=8192, share_prefixes=False), 1),
+        (BatchingSettings(max_tokens=8192, micro_batch_size=1), 1),
+        (BatchingSettings(max_tokens=2048), 1),
+        (BatchingSettings(max_tokens=8192), 3),
+    ],
+    ids=["shared", "packed", "one a row", "trees split", "three ranks"],
+)
+def test_sharing_packing_batching_and_ranks_do_not_move_a_score(model, several, settings, ranks):
+    expected, found = alone(model, several), scores(model, several, settings, ranks)
+    assert found.keys() == expected.keys()
+    assert len({round(value, 4) for value in expected.values()}) > 2
+    for id, value in expected.items():
+        assert found[id] == pytest.approx(value, abs=2e-5)
+
+
+def test_what_stands_behind_the_action_does_not_move_its_score(model, several):
+    """Padding: the same sample with other tokens after it in its row."""
+    tokens, weights = several.tokens(0), several.weights(0)
+    plain = build_pack([PackInput("a", tokens, weights, 0)])
+    rubbish = np.full(50, 7, np.int32)
+    padded = build_pack(
+        [PackInput("a", tokens, weights, 0), PackInput("b", rubbish, np.eye(50, dtype=np.float32)[9], 0)]
+    )
+    with torch.no_grad():
+        assert model(padded)[0].item() == pytest.approx(model(plain)[0].item(), abs=2e-5)
+
+
+def test_an_untrained_head_scores_zero(several):
+    assert set(scores(RewardModel(load_model(ModelSettings(source="tiny"))), several, BatchingSettings()).values()) == {
+        0
+    }
+
+
+# Labels and loss ----------------------------------------------------------------------------------------------------
+
+
+def test_every_step_of_a_success_is_plus_one_and_of_a_failure_minus_one(reader):
+    found = labels_of(judged(reader, trajectory(0), failed(0)), "outcome")
+    assert found == {"trajectory-0/0": 1, "trajectory-0/1": 1, "failed-0/0": -1, "failed-0/1": -1}
+
+
+def test_with_diverging_credit_a_failure_is_minus_one_from_where_it_leaves_the_path(reader):
+    won = trajectory(0)
+    elsewhere = won.steps[1].model_copy(
+        update={"action": won.steps[1].action.model_copy(update={"control_label": "8"})}
+    )
+    lost = failed(0, steps=[won.steps[0], elsewhere])
+    assert labels_of(judged(reader, won, lost), "diverging")["failed-0/0"] == 1
+    assert labels_of(judged(reader, won, lost), "diverging")["failed-0/1"] == -1
+    unknown = labels_of(judged(reader, trajectory(7), lost), "diverging")  # no success of this task
+    assert unknown["failed-0/0"] == unknown["failed-0/1"] == -1
+
+
+def test_a_refused_step_ends_the_common_part():
+    won = trajectory(0)
+    path = [json.dumps(["", "", "select_text", {"text": "x"}, "CONTINUE"])]
+    refused = failed(0, steps=[won.steps[0].model_copy(update={"error": True}), *won.steps])
+    assert shared_steps(refused, [tuple(path)]) == 0
+
+
+def test_the_loss_is_the_weighted_squared_error():
+    given, wanted, weights = (
+        torch.tensor([0.5, -2.0, 1.0]),
+        torch.tensor([1.0, -1.0, -1.0]),
+        torch.tensor([1.0, 2.0, 0.0]),
+    )
+    assert reward_loss(given, wanted, weights).item() == pytest.approx(0.25 + 2 * 1.0)
+
+
+def test_the_objective_finds_each_label_by_its_sample(reader, several):
+    names = several.ids
+    labels = {id: float(number) for number, id in enumerate(names)}
+    layout = lay_out([several.tokens(i) for i in range(len(several))], BatchingSettings(max_tokens=8192), 1)
+    (pack,) = build_packs(several, list(range(len(several))), layout, 0)
+    given = torch.tensor([labels[pack.samples[owner]] for owner in pack.owners.tolist()])
+    assert RewardObjective(labels)(given, pack).item() == 0
+    assert RewardObjective(labels)(given + 2, pack).item() == pytest.approx(4 * len(names))
+    assert RewardObjective({})(torch.ones(1), padding_pack()).item() == 0
+
+
+def test_balanced_labels_weigh_the_same():
+    labels = {"a": 1.0, "b": 1.0, "c": 1.0, "d": -1.0}
+    weights = balancing_weights(labels)
+    assert 3 * weights[1.0] == pytest.approx(weights[-1.0]) == pytest.approx(2)
+    assert balancing_weights({"a": 1.0}) == {1.0: 1.0, -1.0: 1.0}
+
+
+# The report ---------------------------------------------------------------------------------------------------------
+
+
+def test_auc_is_the_share_of_pairs_in_order_with_ties_as_halves():
+    assert auc([3, 2, 1], [1, 1, -1]) == 1 and auc([1, 2, 3], [1, 1, -1]) == 0
+    assert auc([1, 1], [1, -1]) == 0.5
+    values, labels = [0.1, 0.4, 0.4, 0.8, 0.2], [-1, 1, -1, 1, 1]
+    positives, negatives = [0.4, 0.8, 0.2], [0.1, 0.4]
+    pairs = [(p > n) + (p == n) / 2 for p in positives for n in negatives]
+    assert auc(values, labels) == pytest.approx(np.mean(pairs))
+    assert auc([1, 2], [1, 1]) is None
+
+
+def test_calibration_counts_what_falls_into_each_bin():
+    found = calibration([-5, -0.5, -0.5, 0.95, 7], [-1, -1, 1, 1, 1])
+    assert [(b.low, b.number, b.observed) for b in found] == [(0.0, 1, 0.0), (0.2, 2, 0.5), (0.9, 2, 1.0)]
+    assert found[0].predicted == 0 and found[2].predicted == pytest.approx((0.975 + 1) / 2)
+
+
+def test_the_report_judges_steps_last_steps_and_whole_trajectories():
+    given = {"a/0": 1.0, "a/1": 0.5, "b/0": 0.9, "b/10": -1.0, "b/9": 0.8}
+    report = reward_report(given, {"a": 1.0, "b": -1.0}, {"a": "bold", "b": "italic"})
+    assert (report.steps.number, report.steps.positive, report.steps.accuracy) == (5, 2, 3 / 5)
+    assert report.steps.auc == pytest.approx(4 / 6)
+    assert (report.last_steps.auc, report.last_steps.accuracy) == (1, 1)
+    assert report.trajectories.auc == 1 and set(report.families) == {"bold", "italic"}
+
+
+# Phase 4a -----------------------------------------------------------------------------------------------------------
+
+
+def test_all_trajectories_of_a_task_are_on_one_side():
+    held = [is_held_out(f"task-{n}", 0.3, 0) for n in range(2000)]
+    assert held == [is_held_out(f"task-{n}", 0.3, 0) for n in range(2000)]
+    assert 0.26 < np.mean(held) < 0.34
+    assert held != [is_held_out(f"task-{n}", 0.3, 1) for n in range(2000)]
+
+
+def overrides(tmp_path, *more: str) -> list[str]:
+    kept = ["model=tiny", "format.kind=compact", "batching.workers=0", "trainer.batch_size=8", "reward.held_out=0.3"]
+    return ["+recipe=phase4a", *kept, f"data.train=[{tmp_path}/episodes]", f"run_dir={tmp_path}/reward", *more]
+
+
+def write(tmp_path, number: int = 12) -> None:
+    """Failures that end with an answer that is none."""
+    made = []
+    for n in range(number):
+        won = trajectory(n)
+        unread = {"action": Action(), "answer": "Perhaps", "problem": "bad format: no JSON", "acceptable": []}
+        made += [won, failed(n, steps=[won.steps[0], won.steps[-1].model_copy(update=unread)])]
+    write_jsonl(tmp_path / "episodes" / "episodes-00000.jsonl", made)
+
+
+def test_a_reward_model_learns_and_is_read_back(tmp_path, reader):
+    write(tmp_path)
+    training = ["model.lora=null", "trainer.lr=1e-2", "trainer.epochs=4", "checkpoint.every_steps=1000"]
+    assert main(overrides(tmp_path, *training)) == 0
+    rows = [row for row in metrics(tmp_path / "reward") if row["kind"] == "train"]
+    assert rows[0]["loss"] == pytest.approx(1, abs=1e-3)  # the head starts at zero
+    assert min(row["loss"] for row in rows[-4:]) < 0.8  # first steps of failures are as good as those of successes
+    report = json.loads((tmp_path / "reward/evaluation/evaluation.json").read_text())
+    assert report["last_steps"]["auc"] > 0.9
+    assert (tmp_path / "reward/evaluation/evaluation.png").stat().st_size > 0
+    saved = json.loads((tmp_path / "reward/evaluation/scores.json").read_text())
+    model = RewardModel.load(str(tmp_path / "reward/model")).eval()
+    held = [t for n in range(12) if is_held_out(f"task-{n}", 0.3, 0) for t in (trajectory(n),)]
+    again = scores(model, samples_of(reader, *held), BatchingSettings(max_tokens=8192))
+    assert again and all(saved[id]["score"] == pytest.approx(value, abs=1e-3) for id, value in again.items())
+
+
+def test_inspection_marks_the_end_of_turn_alone(tmp_path, capsys):
+    write(tmp_path)
+    assert main(overrides(tmp_path, "inspect=true")) == 0
+    said = capsys.readouterr().out
+    assert "⟦<|im_end|>⟧" in said and "steps labelled +1" in said and "steps labelled -1" in said
+
+
+def test_one_outcome_alone_is_refused_with_the_remedy(tmp_path, caplog):
+    write_jsonl(tmp_path / "episodes" / "episodes-00000.jsonl", [trajectory(n) for n in range(12)])
+    assert main(overrides(tmp_path)) == 2
+    assert "success outcomes alone" in caplog.text and "reward.held_out" in caplog.text
+
+
+def test_a_folder_without_a_head_is_no_reward_model(tmp_path):
+    with pytest.raises(UserError, match=r"no reward_head\.json there"):
+        RewardModel.load(str(tmp_path))
