@@ -14,7 +14,9 @@ import yaml
 from lam_train.__main__ import main
 from lam_train.phases.run import ALONE, TRAINS
 from lam_train.recipe import Recipe, compose_recipe, recipe_files
+from lam_train.records import write_jsonl
 from tests.conftest import ROOT, base_overrides, metrics, plan_rows, write_rows
+from tests.hand_made import trajectory
 
 README = (ROOT / "README.md").read_text()
 
@@ -32,6 +34,10 @@ def test_every_kind_of_run_is_wired():
 @pytest.mark.parametrize("name", [name for name, file in recipe_files().items() if kind_of(file) in TRAINS])
 def test_recipe_that_trains_takes_two_steps_with_the_tiny_model(plans, tmp_path, name):
     overrides = [f"+recipe={name}", *base_overrides(plans)[1:], f"run_dir={tmp_path}/run"]
+    if kind_of(recipe_files()[name]) == "reward_model":
+        failures = [trajectory(n, outcome="fail").model_copy(update={"trajectory_id": f"fail-{n}"}) for n in range(9)]
+        write_jsonl(tmp_path / "judged.jsonl", [*(trajectory(n) for n in range(9)), *failures])
+        overrides += [f"data.train={tmp_path}/judged.jsonl", "reward.held_out=0.4", "trainer.epochs=2"]
     assert main([*overrides, "trainer.max_steps=2"]) == 0
     assert [row["step"] for row in metrics(tmp_path / "run")] == [1, 2]
 
