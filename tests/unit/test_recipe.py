@@ -10,7 +10,7 @@ import yaml
 from lam_train import recipe as recipe_module
 from lam_train.__main__ import main
 from lam_train.errors import UserError
-from lam_train.phases import imitation, inspection
+from lam_train.phases import imitation, inspection, training
 from lam_train.recipe import GROUPS, compose_recipe, description, known_keys, recipe_files, shipped_folder
 
 RECIPES = recipe_files()
@@ -28,7 +28,7 @@ def refused(monkeypatch, caplog, tmp_path):
 
     for module in (imitation, inspection):
         monkeypatch.setattr(module, "load_tokenizer", loads)
-    monkeypatch.setattr(imitation, "load_model", loads)
+    monkeypatch.setattr(training, "load_model", loads)
     monkeypatch.setattr("lam_train.train.distributed.relaunch", loads)
     monkeypatch.setattr("lam_train.train.distributed.join_world", loads)
     monkeypatch.chdir(tmp_path)
