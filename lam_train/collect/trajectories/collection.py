@@ -43,7 +43,7 @@ class Collection:
             if before.get(key) != identity.get(key):
                 raise UserError(
                     f"{self.folder} was begun with {key}={before.get(key)}, now it is {identity.get(key)}; "
-                    "choose another trajectories.output, or go on with the same settings"
+                    "choose another output folder, or go on with the same settings"
                 )
 
     def done(self) -> set[str]:
