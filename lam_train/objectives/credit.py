@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt
 
-from lam_train.collect.exploration.selection import effect
+from lam_train.collect.exploration.selection import effect, effective_actions
 from lam_train.language.sample import Sample
 from lam_train.records import Trajectory
 from lam_train.settings import Settings
@@ -47,8 +47,7 @@ def successful_paths(trajectories: Iterable[Trajectory]) -> dict[str, list[tuple
     paths: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for trajectory in trajectories:
         if trajectory.outcome == "success":
-            kept = (step for step in trajectory.steps if not step.error and not step.problem)
-            paths[trajectory.task.task_id].append(tuple(effect(step) for step in kept))
+            paths[trajectory.task.task_id].append(effective_actions(trajectory))
     return paths
 
 

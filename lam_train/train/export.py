@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -48,7 +48,9 @@ def saved_weights(checkpoint: Checkpoint) -> Iterator[tuple[str, torch.Tensor]]:
 class BlankModel:
     """The base model on the CPU in fp32, into which trained weights are put by name."""
 
-    def __init__(self, settings: ModelSettings, seed: int, wrap=TrainableModel) -> None:
+    def __init__(
+        self, settings: ModelSettings, seed: int, wrap: Callable[[torch.nn.Module], torch.nn.Module] = TrainableModel
+    ) -> None:
         self._causal = load_model(settings, torch.float32, seed)
         self._adapted = add_lora(self._causal, settings.lora) if settings.lora else None
         self._module = wrap(self._causal)
