@@ -1,6 +1,7 @@
 """Let a model try the tasks that the expert failed (phase 3's data; the paper, section 4.3)."""
 
 from lam_train.agent.open_policy import open_policy
+from lam_train.agent.policy import Policy
 from lam_train.agent.trained_format import trained_format
 from lam_train.collect.exploration.explore import explore
 from lam_train.errors import UserError
@@ -20,9 +21,15 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
             f"policy.local.temperature=0 with explore.rollouts={recipe.explore.rollouts}: all attempts at a task would "
             "be the same; set a temperature above 0, or explore.rollouts=1"
         )
+
+    def load_policy(made: int) -> Policy:
+        local = sampling.model_copy(update={"seed": sampling.seed + made})
+        policy = recipe.policy.model_copy(update={"local": local})
+        return open_policy(policy, recipe.model, recipe.format, recipe.trajectories.application)
+
     explore(
         recipe.explore,
-        lambda: open_policy(recipe.policy, recipe.model, recipe.format, recipe.trajectories.application),
+        load_policy,
         lambda: environments_of(recipe),
         recipe.episode,
         {"policy": who_acts(recipe)},

@@ -64,7 +64,9 @@ class Careless:
 def run(settings: ExploreSettings, policy=None, toys=None, identity=None):
     toys = toys or [Toy(), Toy()]
     policy = policy or Careless()
-    return explore(settings, lambda: policy, lambda: toys, EpisodeSettings(), identity or {"policy": "careless"}, {})
+    return explore(
+        settings, lambda _made: policy, lambda: toys, EpisodeSettings(), identity or {"policy": "careless"}, {}
+    )
 
 
 def made(settings: ExploreSettings, folder=None) -> Counter:
@@ -153,10 +155,29 @@ def test_the_same_command_goes_on_after_a_stop(tmp_path):
     assert made(settings) == Counter({f"toy-{n}": 3 for n in range(6)})
     assert len({t.trajectory_id for t in after}) == 18
 
-    def nobody():
+    def nobody(*_):
         raise AssertionError("nothing is left to do")
 
     explore(settings, nobody, nobody, EpisodeSettings(), {"policy": "careless"}, {})
+
+
+def test_more_attempts_are_sampled_with_other_random_numbers(tmp_path, monkeypatch):
+    """The sampling goes on where it was: begun anew, a second attempt would be the first once more."""
+    from lam_train.phases import explore as phase
+
+    opened = []
+
+    def open_policy(policy, *_):
+        opened.append(policy.local.seed)
+        return Careless(policy.local.seed)
+
+    monkeypatch.setattr(phase, "open_policy", open_policy)
+    monkeypatch.setattr(phase, "environments_of", lambda _: [Toy()])
+    monkeypatch.setattr(phase, "who_acts", lambda _: "careless")
+    where = [f"explore.expert={of_expert(tmp_path, {0: 'fail', 1: 'fail'})}", f"explore.output={tmp_path}/out"]
+    for rollouts in (1, 2):
+        phase.run(compose_recipe(["+recipe=explore", *where, f"explore.rollouts={rollouts}"]), None)
+    assert opened == [0, 2]
 
 
 def test_an_episode_that_the_application_broke_is_made_again(tmp_path):

@@ -93,7 +93,7 @@ def part_folder(settings: ExploreSettings) -> Path:
 
 def explore(
     settings: ExploreSettings,
-    load_policy: Callable[[], Policy],
+    load_policy: Callable[[int], Policy],
     open_environments: Callable[[], Sequence[Application]],
     episode: EpisodeSettings,
     identity: dict,
@@ -101,9 +101,10 @@ def explore(
 ) -> ExplorationCounts:
     """Makes the rollouts that are still missing, selects, and writes counts.json and README.md.
 
-    `identity`: what the folder is begun with and must be gone on with (the model, how it samples); `shown`: all
-    settings, for the card. The model is loaded and environments are opened only where a rollout is missing. An episode
-    that the application broke is kept and does not count as an attempt: the next run makes it again.
+    `load_policy` is given how many episodes are there already, so that those that follow are sampled with other
+    random numbers. `identity`: what the folder is begun with and must be gone on with (the model, how it samples);
+    `shown`: all settings, for the card. The model is loaded and environments are opened only where a rollout is
+    missing. An episode that the application broke is kept and is no attempt: the next run makes it again.
     """
     tasks = failed_tasks(settings)
     folder = part_folder(settings)
@@ -115,7 +116,7 @@ def explore(
                 environments = open_environments()
                 for environment in environments:
                     stack.callback(environment.close)
-                _roll(attempts, collection, load_policy(), environments, episode, settings)
+                _roll(attempts, collection, load_policy(attempts.written.total()), environments, episode, settings)
         return _finish(collection, tasks, settings, shown)
 
 
