@@ -38,6 +38,7 @@ from lam_train.language.data import DataSettings
 from lam_train.language.step_format import StepFormat
 from lam_train.model.load import ModelSettings
 from lam_train.objectives.credit import RewardSettings
+from lam_train.objectives.ppo_settings import PpoSettings
 from lam_train.settings import Settings
 from lam_train.train.checkpoint import CheckpointSettings
 from lam_train.train.distributed import LaunchSettings
@@ -51,6 +52,7 @@ Run = Literal[
     "expert_imitation",
     "self_boosting",
     "reward_model",
+    "offline_ppo",
     "collect_plans",
     "collect_application_plans",
     "evolve_application_plans",
@@ -113,6 +115,7 @@ class Recipe(Settings):
     evolve_plans: EvolvePlansSettings = Field(default_factory=EvolvePlansSettings)
     explore: ExploreSettings = Field(default_factory=ExploreSettings)
     reward: RewardSettings = Field(default_factory=RewardSettings)
+    ppo: PpoSettings = Field(default_factory=PpoSettings)
     expert: ExpertSettings = Field(default_factory=ExpertSettings)
     policy: PolicySettings = Field(default_factory=PolicySettings)
     episode: EpisodeSettings = Field(default_factory=EpisodeSettings)

@@ -87,10 +87,10 @@ class EpochPlan:
 
 
 class Steps(torch.utils.data.Dataset):
-    """Step number -> StepBatch of one rank."""
+    """Step number -> StepBatch of one rank; the batches are numbered from `first_step`."""
 
-    def __init__(self, plan: EpochPlan, settings: BatchingSettings, rank: int, ranks: int) -> None:
-        self.plan, self.settings, self.rank, self.ranks = plan, settings, rank, ranks
+    def __init__(self, plan: EpochPlan, settings: BatchingSettings, rank: int, ranks: int, first_step: int) -> None:
+        self.plan, self.settings, self.rank, self.ranks, self.first_step = plan, settings, rank, ranks, first_step
 
     def __getitem__(self, step: int) -> StepBatch:
         samples, chosen = self.plan.samples, self.plan.step_samples(step)
@@ -99,7 +99,7 @@ class Steps(torch.utils.data.Dataset):
         physical = sum(run.size for rows in layout.rows for row in rows for run in row)
         logical = int(samples.lengths[chosen].sum())
         return StepBatch(
-            step=step,
+            step=self.first_step + step,
             epoch=(step + 1) / self.plan.steps_per_epoch,
             packs=build_packs(samples, chosen, layout, self.rank),
             samples=tuple(samples.ids[i] for i in chosen),
@@ -140,14 +140,20 @@ class Loader:
         seed: int,
         rank: int = 0,
         ranks: int = 1,
+        first_step: int = 0,
     ) -> None:
         self.plan = EpochPlan(samples, batch_size, seed, settings.group_by)
-        self.settings, self.steps = settings, steps
-        self.dataset = Steps(self.plan, settings, rank, ranks)
-        self.next_step = 0
+        self.settings, self.steps, self.first_step = settings, steps, first_step
+        self.dataset = Steps(self.plan, settings, rank, ranks, first_step)
+        self.next_step = 0  # of this loader's own
 
     def __len__(self) -> int:
         return self.steps - self.next_step
+
+    @property
+    def last_step(self) -> int:
+        """How many steps the training has made when this loader is at its end; `first_step` were made before it."""
+        return self.first_step + self.steps
 
     def state(self) -> dict:
         """Enough to go on: where, and proof that the data and the order are the same."""
@@ -192,5 +198,5 @@ class Loader:
         )
         for pickled in batches:
             batch: StepBatch = pickle.loads(pickled)
-            self.next_step = batch.step + 1
+            self.next_step = batch.step + 1 - self.first_step
             yield batch

@@ -1,4 +1,4 @@
-"""Every step of successes and failures as a sample that ends with its action, for the reward model (phase 4a)."""
+"""Every step of successes and failures as a sample that ends with its action, for phase 4."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,26 +13,27 @@ from lam_train.language.shortening import Shown, fit
 from lam_train.language.step_format import StepFormat
 from lam_train.language.steps import step_answer, step_prompt
 from lam_train.language.trajectories import HeldOut
-from lam_train.records import Split, State, Step, Trajectory
+from lam_train.records import Outcome, Split, State, Step, Trajectory
 
 
 @dataclass
 class JudgedSteps:
     """Makes the samples of judged trajectories and counts what became of them.
 
-    A sample is a state's prompt and the action that was taken there: an unreadable answer as it was written, any other
-    action in the format. Its one target is the end of turn, so its source, the position that is scored, is the
-    action's last token. Tokens that a model left in a trajectory are not used: they may be another tokenizer's.
+    A sample is a state's prompt and, as its targets, the action that was taken there: an unreadable answer as it was
+    written, any other action in the format. Tokens that a model left in a trajectory are not used: they may be another
+    tokenizer's.
     """
 
     language: Language
     format: StepFormat
     splits: Sequence[Split]
     limit: int | None = None  # tokens of a sample, above which its prompt is shortened; None: never
+    outcomes: Sequence[Outcome] = ("success", "fail")
     counts: Counter = field(default_factory=Counter)
 
     def samples(self, trajectories: Iterable[Trajectory], where: str) -> list[tuple[Trajectory, list[Sample]]]:
-        """(trajectory, its samples: one a step, with id TRAJECTORY/NUMBER) of the successes and failures.
+        """(trajectory, its samples: one a step, with id TRAJECTORY/NUMBER) of the trajectories of `outcomes`.
 
         Raises HeldOut for the test split.
         """
@@ -61,7 +62,7 @@ class JudgedSteps:
                 f"{where}: {trajectory.trajectory_id} is a trajectory of the test split: a reward model that has seen "
                 "it would spoil the evaluation; give trajectories of other splits"
             )
-        why = f"split {split}" if split not in self.splits else outcome if outcome in ("unsure", "error") else ""
+        why = f"split {split}" if split not in self.splits else "" if outcome in self.outcomes else outcome
         if why:
             self.counts[f"trajectories skipped: {why}"] += 1
         return bool(why)
@@ -88,11 +89,14 @@ class JudgedSteps:
             keep = {step.action.control_label, *step.acceptable}
             made = sample(fit(state, self.format, lambda tried: len(sample(tried).tokens), self.limit, keep))
             self.counts["prompts shortened"] += 1
-        return scored_at_the_end(made)
+        return made
 
 
 def scored_at_the_end(sample: Sample) -> Sample:
-    """The sample with its last token, the end of turn, as the only target."""
+    """The sample with its last token, the end of turn, as the only target, as the reward model learns it.
+
+    The source of that target, the position that is scored, is the action's last token.
+    """
     tokens = sample.tokens
     read, end = (replace(sample.segments[0], tokens=part, weight=0.0) for part in np.split(tokens, [len(tokens) - 1]))
     return replace(sample, segments=(read, replace(end, weight=1.0)))

@@ -36,11 +36,17 @@ def inspect_training(recipe: Recipe) -> None:
 
 
 def _prepared(recipe: Recipe, language: Language) -> Prepared:
-    if recipe.run != "reward_model":
-        return prepare(recipe, language)
-    from lam_train.phases.reward_model import prepare as prepare_judged
+    if recipe.run == "reward_model":
+        from lam_train.phases.reward_model import prepare as prepare_judged
 
-    return prepare_judged(recipe, language)[0]
+        return prepare_judged(recipe, language)[0]
+    if recipe.run == "offline_ppo":  # the logged actions; sampled answers are there only once the model has answered
+        from lam_train.phases.ppo_actions import failed_states
+
+        states = failed_states(recipe, language)
+        repeated = {"iterations, each of the optimizer steps below": recipe.ppo.iterations}
+        return Prepared(states.samples, None, states.counts | repeated)
+    return prepare(recipe, language)
 
 
 def _print_sample(console: Console, samples: Samples, index: int, language: Language) -> None:

@@ -5,16 +5,13 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
-from lam_train.batching.loader import Loader
 from lam_train.collect.trajectories.store import read_trajectories
 from lam_train.errors import UserError
 from lam_train.evaluate.acting import family_group
 from lam_train.evaluate.reward_scores import RewardReport, reward_report
 from lam_train.language.conversation import Language
-from lam_train.language.data import listed
-from lam_train.language.judged_steps import JudgedSteps
+from lam_train.language.data import DataSettings, listed
+from lam_train.language.judged_steps import JudgedSteps, scored_at_the_end
 from lam_train.language.sample import Samples
 from lam_train.model.load import load_tokenizer
 from lam_train.model.reward import RewardModel
@@ -25,6 +22,7 @@ from lam_train.recipe import Recipe
 from lam_train.records import Trajectory
 from lam_train.report.reward import write_reward_report
 from lam_train.train.distributed import World
+from lam_train.train.passes import outputs_by_sample
 from lam_train.train.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -35,7 +33,8 @@ def run(recipe: Recipe, run_dir: RunDirectory, world: World) -> None:
     prepared, labels, judged = prepare(recipe, Language(load_tokenizer(recipe.model)))
     learner = Learner("Reward model", RewardModel, RewardObjective(labels))
     trainer, _ = train(recipe, run_dir, world, prepared, learner)
-    scores = score(trainer.engine, trainer.validation, world.device)
+    outputs = outputs_by_sample(trainer.engine, trainer.validation, world.device)
+    scores = {id: float(scores[-1]) for id, scores in outputs.items()}
     if world.leads:
         report = report_on(judged, scores)
         write_reward_report(report, scores, labels, run_dir / "evaluation")
@@ -52,7 +51,8 @@ def prepare(recipe: Recipe, language: Language) -> tuple[Prepared, dict[str, flo
         raise UserError("data.weights: a reward model weighs by label alone (reward.balance=true), not by source")
     limit = recipe.batching.max_tokens if recipe.batching.overlong == "shorten" else None
     reader = JudgedSteps(language, recipe.format, recipe.data.splits, limit)
-    judged = reader.samples(_trajectories(recipe), "data.train")
+    read = reader.samples(judged_trajectories(recipe.data), "data.train")
+    judged = [(trajectory, [scored_at_the_end(sample) for sample in made]) for trajectory, made in read]
     held = [is_held_out(trajectory.task.task_id, settings.held_out, settings.seed) for trajectory, _ in judged]
     sides = {
         "training": [item for item, out in zip(judged, held, strict=True) if not out],
@@ -78,8 +78,9 @@ def prepare(recipe: Recipe, language: Language) -> tuple[Prepared, dict[str, flo
     return Prepared(train_samples, fitting(seen, recipe, "held-out samples", counts), counts), labels, sides["held-out"]
 
 
-def _trajectories(recipe: Recipe) -> Iterator[Trajectory]:
-    for source in listed(recipe.data.train):
+def judged_trajectories(data: DataSettings) -> Iterator[Trajectory]:
+    """The trajectories of all folders in `data.train`, in order."""
+    for source in listed(data.train):
         yield from read_trajectories(Path(source).expanduser())
 
 
@@ -87,23 +88,6 @@ def is_held_out(task_id: str, share: float, seed: int) -> bool:
     """Whether a task's trajectories are held out: all of them or none, and the same whatever else the data holds."""
     digest = hashlib.sha256(f"{seed} {task_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
-
-
-@torch.no_grad()
-def score(engine, loader: Loader, device: torch.device) -> dict[str, float]:
-    """Sample id -> score, of all samples of a loader, gathered over the ranks. Collective."""
-    engine.eval()
-    mine: dict[str, float] = {}
-    loader.next_step = 0
-    for batch in loader:
-        for pack in batch.packs:
-            scores = engine(pack.to(device))
-            if pack.samples:
-                mine |= dict(zip((pack.samples[owner] for owner in pack.owners.tolist()), scores.tolist(), strict=True))
-    engine.train()
-    parts: list = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, mine)
-    return {id: value for part in parts for id, value in part.items()}
 
 
 def report_on(judged: Judged, scores: dict[str, float]) -> RewardReport:

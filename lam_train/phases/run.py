@@ -18,6 +18,7 @@ TRAINS = {
     "expert_imitation": "lam_train.phases.expert_imitation",
     "self_boosting": "lam_train.phases.self_boosting",
     "reward_model": "lam_train.phases.reward_model",
+    "offline_ppo": "lam_train.phases.offline_ppo",
 }
 ALONE = {
     "act": "lam_train.phases.act",

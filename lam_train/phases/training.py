@@ -1,7 +1,8 @@
 """What the phases that train share: samples in, a loop on the engine, a model folder out."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from lam_train.train.export import BlankModel, base_name, export, export_dtype, 
 from lam_train.train.metrics import MetricsFile
 from lam_train.train.run_directory import RunDirectory
 from lam_train.train.trackers import NoTracker, open_tracker
-from lam_train.train.trainer import Objective, Trainer
+from lam_train.train.trainer import Objective, Steering, Trainer
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Learner:
     title: str
     wrap: Callable[[torch.nn.Module], torch.nn.Module]
     objective: Objective
+    steering: Steering | None = None
 
 
 def fitting(samples: Samples, recipe: Recipe, what: str, counts: dict[str, int]) -> Samples:
@@ -79,7 +81,7 @@ def total_steps(recipe: Recipe, samples: int) -> int:
     return min(steps, recipe.trainer.max_steps or steps)
 
 
-def make_loader(recipe: Recipe, samples: Samples, world: World, steps: int) -> Loader:
+def make_loader(recipe: Recipe, samples: Samples, world: World, steps: int, first_step: int = 0) -> Loader:
     """The training loader of this rank."""
     return Loader(
         samples,
@@ -89,6 +91,7 @@ def make_loader(recipe: Recipe, samples: Samples, world: World, steps: int) -> L
         seed=recipe.trainer.seed,
         rank=world.rank,
         ranks=world.size,
+        first_step=first_step,
     )
 
 
@@ -115,45 +118,75 @@ def train(
     """Trains to the end; returns the trainer and the exported model's folder (None where export.at_end is false)."""
     checkpoint = from_leader(leader_does(lambda: find_resume(recipe, run_dir)))
     steps = total_steps(recipe, len(prepared.train))
-    if world.leads:
-        log.info("run directory %s", run_dir.path)
-        log.info("%s: %s, %d optimizer steps, %d rank(s)", learner.title, _counted(prepared.counts), steps, world.size)
-        if checkpoint is not None:
-            log.info("going on from %s", checkpoint.folder)
-    torch.manual_seed(recipe.trainer.seed)
+    say(run_dir, world, learner.title, prepared.counts, steps, checkpoint)
+    loader = make_loader(recipe, prepared.train, world, steps)
+    validation = validation_loader(recipe, prepared.validation, world)
+    with opened(recipe, run_dir, world, learner, loader, validation, checkpoint) as trainer:
+        trainer.fit()
+    return trainer, export_trained(recipe, run_dir, trainer, prepared.counts, learner)
+
+
+def say(run_dir: RunDirectory, world: World, title: str, counts: dict, steps: int, resumed: Checkpoint | None) -> None:
+    """Tells what begins, or goes on."""
+    if not world.leads:
+        return
+    log.info("run directory %s", run_dir.path)
+    log.info("%s: %s, %d optimizer steps, %d rank(s)", title, _counted(counts), steps, world.size)
+    if resumed is not None:
+        log.info("going on from %s", resumed.folder)
+
+
+def load_learner(recipe: Recipe) -> torch.nn.Module:
+    """The causal model that is trained, with its adapters where the recipe has some."""
     causal = load_model(recipe.model, DTYPES[recipe.engine.dtype], recipe.trainer.seed)
     if recipe.model.gradient_checkpointing:
         causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if recipe.model.lora is not None:
         add_lora(causal, recipe.model.lora)
+    return causal
+
+
+@contextmanager
+def opened(
+    recipe: Recipe,
+    run_dir: RunDirectory,
+    world: World,
+    learner: Learner,
+    loader: Loader,
+    validation: Loader | None,
+    checkpoint: Checkpoint | None,
+    total_steps: int | None = None,
+) -> Iterator[Trainer]:
+    """A trainer with its model, at `checkpoint` where there is one; closes the tracker behind it. Collective."""
+    torch.manual_seed(recipe.trainer.seed)
+    causal = load_learner(recipe)
     told = recipe.model_dump(mode="json")
     tracker = leader_does(lambda: open_tracker(recipe.tracker, run_dir.path, told)) or NoTracker()
-    trainer = Trainer(
-        learner.wrap(causal),
-        learner.objective,
-        make_loader(recipe, prepared.train, world, steps),
-        validation_loader(recipe, prepared.validation, world),
-        settings=recipe.trainer,
-        engine_settings=recipe.engine,
-        checkpoints=Checkpoints(run_dir / "checkpoints", recipe.checkpoint, world),
-        metrics=MetricsFile(run_dir / "metrics.jsonl"),
-        tracker=tracker,
-        world=world,
-        recipe=told,
-    )
     try:
+        trainer = Trainer(
+            learner.wrap(causal),
+            learner.objective,
+            loader,
+            validation,
+            settings=recipe.trainer,
+            engine_settings=recipe.engine,
+            checkpoints=Checkpoints(run_dir / "checkpoints", recipe.checkpoint, world),
+            metrics=MetricsFile(run_dir / "metrics.jsonl"),
+            tracker=tracker,
+            world=world,
+            recipe=told,
+            steering=learner.steering,
+            total_steps=total_steps,
+        )
         if checkpoint is not None:
             trainer.resume(checkpoint)
         else:
             torch.manual_seed(recipe.trainer.seed * 1_000_003 + world.rank)  # dropout differs between ranks
         if world.leads:
             run_dir.record(recipe.yaml())
-        trainer.fit()
+        yield trainer
     finally:
         tracker.close()
-    if not recipe.export.at_end:
-        return trainer, None
-    return trainer, export_trained(recipe, run_dir, trainer, prepared.counts, learner)
 
 
 def validation_loader(recipe: Recipe, samples: Samples | None, world: World) -> Loader | None:
@@ -163,8 +196,15 @@ def validation_loader(recipe: Recipe, samples: Samples | None, world: World) -> 
     return make_loader(recipe, samples, world, -(-len(samples) // recipe.trainer.batch_size))
 
 
-def export_trained(recipe: Recipe, run_dir: RunDirectory, trainer: Trainer, counts: dict, learner: Learner) -> Path:
-    """Writes `model/` from the live engine, checked against it tensor by tensor. Collective."""
+def export_trained(
+    recipe: Recipe, run_dir: RunDirectory, trainer: Trainer, counts: dict, learner: Learner
+) -> Path | None:
+    """Writes `model/` from the live engine, checked against it tensor by tensor, unless export.at_end is false.
+
+    Collective.
+    """
+    if not recipe.export.at_end:
+        return None
     target = run_dir / "model"
     blank = leader_does(lambda: BlankModel(recipe.model, recipe.trainer.seed, learner.wrap))
     for name, tensor in live_weights(trainer.engine):  # every rank gives its part

@@ -30,9 +30,30 @@ log = logging.getLogger(__name__)
 
 COLLECT_EVERY = 100  # optimizer steps between garbage collections
 
-Objective = Callable[
-    [torch.Tensor, Pack], torch.Tensor
-]  # (what the model gave for the N targets, the pack) -> summed loss
+# (what the model gave for the N targets, [N] or [numbers, N]; the pack) -> summed loss
+Objective = Callable[[torch.Tensor, Pack], torch.Tensor]
+
+
+class StopTraining(Exception):
+    """Raised by `Steering.before_update`: the step's update is not made, and the training ends as it stands."""
+
+
+class Steering:
+    """What an objective follows while it is trained with; this one follows nothing."""
+
+    def before_update(self, world: World) -> dict[str, float]:
+        """Called between a step's backward passes and its update, on every rank: numbers for the step's row.
+
+        May raise StopTraining, on all ranks alike.
+        """
+        return {}
+
+    def state(self) -> dict:
+        """What a checkpoint keeps of it, as JSON."""
+        return {}
+
+    def load_state(self, state: dict) -> None:
+        """Goes on where `state` was taken."""
 
 
 class TrainerSettings(Settings):
@@ -83,8 +104,13 @@ class Trainer:
         tracker: Tracker,
         world: World,
         recipe: dict | None = None,
+        steering: Steering | None = None,
+        total_steps: int | None = None,
     ) -> None:
         self.objective, self.loader, self.validation = objective, loader, validation
+        self.steering = steering or Steering()
+        self.total_steps = total_steps or loader.steps  # of the whole training; a loader may give a part of them
+        self.stopped = ""
         self.settings, self.checkpoints, self.metrics = settings, checkpoints, metrics
         self.tracker, self.world, self.recipe = tracker, world, recipe
         model = model.to(world.device)
@@ -107,11 +133,12 @@ class Trainer:
         """Goes on from a checkpoint: weights, optimizer, random states, cursor. Raises UserError if it does not fit."""
         self.loader.load_state(checkpoint.state["loader"])
         self._check_horizon(checkpoint)
+        self.steering.load_state(checkpoint.state.get("steering", {}))
         self.checkpoints.load(self.engine, checkpoint)
         self.step = self.saved_step = checkpoint.step
 
     def _check_horizon(self, checkpoint: Checkpoint) -> None:
-        total, before = self.loader.steps, checkpoint.state["total_steps"]
+        total, before = self.total_steps, checkpoint.state["total_steps"]
         if checkpoint.step > total:
             raise UserError(
                 f"trainer.max_steps, trainer.epochs: {total} optimizer steps, but {checkpoint.folder} has made "
@@ -121,24 +148,38 @@ class Trainer:
             log.warning("the schedule now ends at step %d instead of %d: other learning rates from here", total, before)
 
     def fit(self) -> None:
-        """Takes all steps that are left, with a progress bar, checkpoints and validations on the way."""
+        """Takes the loader's steps that are left, with a progress bar, checkpoints and validations on the way.
+
+        Where `steering` stops the training, `stopped` says why; the weights are those of the last update.
+        """
         self.engine.train()
         if self.world.leads:
             self.metrics.rewind(self.step)  # what a killed run wrote behind its last checkpoint is written again
         collector_was_on = gc.isenabled()
         gc.disable()  # collected between steps instead of inside any of them
         try:
-            with Progress(self.loader.steps, done=self.step, shown=self.world.leads) as progress:
+            with Progress(self.total_steps, done=self.step, shown=self.world.leads) as progress:
                 begun = time.perf_counter()
                 for batch in self.loader:
                     row = self._train_step(batch, begun)
-                    self._record(row)
+                    self.record(row)
                     progress.advance(row["loss"], row["tokens_per_second_logical"])
                     self._after_step()
                     begun = time.perf_counter()  # the next step's time includes waiting for its batch
+        except StopTraining as reason:
+            self._stop(str(reason))
         finally:
             if collector_was_on:
                 gc.enable()
+
+    def _stop(self, reason: str) -> None:
+        """Ends the training before the update that was not to be made; the checkpoint goes on, and stops, there."""
+        self.stopped = reason
+        self.loader.next_step = self.step - self.loader.first_step
+        if self.world.leads:
+            log.warning("step %d was not made, the training ends: %s", self.step + 1, reason)
+        if self.step and self.saved_step != self.step:
+            self.save(None)
 
     def _train_step(self, batch: StepBatch, begun: float) -> dict:
         """One optimizer step; returns its metrics. Raises Fault before the update if anything is not finite.
@@ -163,16 +204,18 @@ class Trainer:
         if not math.isclose(total_weight, batch.weight, rel_tol=1e-6):
             raise Fault(f"step {batch.step + 1}: ranks hold target weight {total_weight}, the plan says {batch.weight}")
         self._stop_if_not_finite(batch, total, gradients, kept)
+        followed = self.steering.before_update(self.world)
         self.engine.step()
         norm = self.norm.last()
         if not math.isfinite(norm):  # summed over the ranks it overflowed: known only after the update
             raise Fault(f"step {batch.step + 1}: the gradient norm over all ranks is {norm}. {self._what_is_kept()}")
         self.step = batch.step + 1
-        return self._row(batch, total / batch.weight, lr, norm, int(attended), time.perf_counter() - begun)
+        row = self._row(batch, total / batch.weight, lr, norm, int(attended), time.perf_counter() - begun)
+        return row | followed
 
     def _set_learning_rate(self, step: int) -> float:
         s = self.settings
-        lr = learning_rate(step, peak=s.lr, total=self.loader.steps, warmup=s.warmup_steps, kind=s.schedule)
+        lr = learning_rate(step, peak=s.lr, total=self.total_steps, warmup=s.warmup_steps, kind=s.schedule)
         for group in self.engine.optimizer.param_groups:
             group["lr"] = lr
         return lr
@@ -214,7 +257,8 @@ class Trainer:
         mfu = self.mfu.of(physical, supervised, attended, seconds)
         return row if mfu is None else row | {"mfu": mfu}
 
-    def _record(self, row: dict) -> None:
+    def record(self, row: dict) -> None:
+        """Writes a row, which has its `kind` and `step`, to the metrics and the tracker."""
         if not self.world.leads:
             return
         self.metrics.write(row)
@@ -222,7 +266,7 @@ class Trainer:
         self.tracker.log({f"{row['kind']}/{k}": v for k, v in numbers.items()}, row["step"])
 
     def _after_step(self) -> None:
-        last = self.step == self.loader.steps
+        last = self.step == self.loader.last_step
         every = self.checkpoints.settings.every_steps
         save = last or (every is not None and self.step % every == 0)
         validate_every = self.settings.validate_every_steps
@@ -250,7 +294,7 @@ class Trainer:
         loss = sum_over_ranks([loss_sum], self.world.device)[0] / weight
         seconds = time.perf_counter() - begun
         row = {"kind": "validation", "step": self.step, "loss": loss, "tokens_supervised": tokens, "seconds": seconds}
-        self._record(row)
+        self.record(row)
         if self.world.leads:
             log.info("step %d: validation loss %.4f", self.step, loss)
         return loss
@@ -259,8 +303,9 @@ class Trainer:
         """Writes a checkpoint, and the plots so far."""
         extra = {
             "loader": self.loader.state(),
-            "total_steps": self.loader.steps,
+            "total_steps": self.total_steps,
             "validation_loss": validation_loss,
+            "steering": self.steering.state(),
             "recipe": self.recipe,
         }
         folder = self.checkpoints.save(self.engine, self.step, extra)
@@ -274,6 +319,7 @@ def _samples_not_finite(kept: list[tuple[Pack, torch.Tensor]]) -> list[str]:
     """The ids of the samples whose own log-probabilities or scores are not finite, on this rank."""
     named = []
     for pack, outputs in kept:
-        owners = pack.owners[~torch.isfinite(outputs * pack.weights)].unique().tolist()
+        finite = torch.isfinite(outputs * pack.weights).reshape(-1, len(pack.weights)).all(0)
+        owners = pack.owners[~finite].unique().tolist()
         named += [pack.samples[owner] for owner in owners]
     return named

@@ -11,7 +11,7 @@ from lam_train.batching.layout import BatchingSettings, build_packs, lay_out
 from lam_train.batching.pack import PackInput, build_pack, padding_pack
 from lam_train.errors import UserError
 from lam_train.evaluate.reward_scores import auc, calibration, reward_report
-from lam_train.language.judged_steps import JudgedSteps
+from lam_train.language.judged_steps import JudgedSteps, scored_at_the_end
 from lam_train.language.sample import Samples
 from lam_train.language.step_format import StepFormat
 from lam_train.language.trajectories import HeldOut
@@ -41,7 +41,8 @@ def model() -> RewardModel:
 
 
 def judged(reader, *trajectories):
-    return reader.samples(trajectories, "here")
+    read = reader.samples(trajectories, "here")
+    return [(trajectory, [scored_at_the_end(sample) for sample in made]) for trajectory, made in read]
 
 
 def failed(number: int, **update) -> Trajectory:

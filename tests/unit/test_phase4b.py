@@ -1,0 +1,186 @@
+"""Phase 4b by its recipe: experience, ratios, iterations, going on, refusals; with the tiny model."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lam_train.__main__ import main
+from lam_train.objectives.experience import Experience
+from lam_train.records import Action, Trajectory, read_jsonl, write_jsonl
+from tests.conftest import metrics
+from tests.hand_made import trajectory
+
+TINY = ["model=tiny", "format.kind=compact", "batching.workers=0", "batching.max_tokens=2048"]
+
+
+def failed(number: int) -> Trajectory:
+    """At the task of success `number`: the phrase is selected, then the answer is none."""
+    made = trajectory(number)
+    unread = {"action": Action(), "answer": "Perhaps", "problem": "bad format: no JSON", "acceptable": []}
+    steps = [made.steps[0], made.steps[-1].model_copy(update=unread)]
+    return made.model_copy(update={"trajectory_id": f"failed-{number}", "outcome": "fail", "steps": steps})
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A folder with five failures in `failures/` and a reward model in `reward/model/`."""
+    folder = tmp_path_factory.mktemp("judged")
+    write_jsonl(
+        folder / "episodes" / "episodes-00000.jsonl", [t for n in range(10) for t in (trajectory(n), failed(n))]
+    )
+    write_jsonl(folder / "failures" / "episodes-00000.jsonl", [failed(n) for n in range(5)])
+    training = ["trainer.batch_size=8", "trainer.lr=1e-2", "trainer.epochs=4", "model.lora=null", "reward.held_out=0.2"]
+    data = f"data.train=[{folder}/episodes]"
+    assert main(["+recipe=phase4a", *TINY, *training, data, f"run_dir={folder}/reward"]) == 0
+    return folder
+
+
+def run(judged, run_dir, *more: str) -> int:
+    shared = [*TINY, f"data.train=[{judged}/failures]", f"ppo.reward_model={judged}/reward/model", f"run_dir={run_dir}"]
+    small = [
+        "ppo.kl_limit=null",
+        "trainer.batch_size=5",
+        "trainer.lr=1e-3",
+        "ppo.probe_states=3",
+        "policy.local.max_new_tokens=8",
+    ]
+    return main(["+recipe=phase4b", *shared, *small, *more])
+
+
+def steps_of(run_dir) -> list[dict]:
+    return metrics(run_dir)
+
+
+def test_logged_actions_begin_at_ratio_1_and_end_as_a_model(judged, tmp_path):
+    assert run(judged, tmp_path / "ppo", "trainer.epochs=2") == 0
+    rows = steps_of(tmp_path / "ppo")
+    assert len(rows) == 2 * 2  # 10 states of 5 failures, twice
+    assert rows[0]["ratio"] == 1 and rows[0]["kl"] == 0 and rows[0]["kl_old"] == 0 and rows[0]["clip_fraction"] == 0
+    assert rows[-1]["kl"] > 0 and rows[-1]["ratio"] != 1
+    assert all(-0.5 <= row["reward"] <= 0.5 for row in rows)
+    made = Experience.load(tmp_path / "ppo/experience/iteration-000.npz")
+    assert len(made.ids) == 10 and {id.partition("/")[0] for id in made.ids} == {f"failed-{n}" for n in range(5)}
+    assert (made.old_logprobs == made.reference_logprobs).all()
+    probes = metrics(tmp_path / "ppo", "probe")
+    assert [row["step"] for row in probes] == [0, 4]
+    assert all({"reward", "format_valid_rate"} <= row.keys() for row in probes)
+    health = json.loads((tmp_path / "ppo/health/health.json").read_text())
+    assert health["steps"]["kl"][0] == 0 and health["stopped"] == ""
+    assert (tmp_path / "ppo/health/health.png").stat().st_size > 10_000
+    weights = load_file(tmp_path / "ppo/model/model.safetensors")
+    assert not any("value_head" in name for name in weights)
+    assert json.loads((tmp_path / "ppo/model/step_format.json").read_text())["kind"] == "compact"
+
+
+def test_what_is_worse_than_the_rest_becomes_less_likely(judged, tmp_path):
+    """The reward model has learned that the unreadable answer fails."""
+    assert run(judged, tmp_path / "ppo", "trainer.epochs=4", "ppo.lam=0", "ppo.gamma=0", "ppo.probe_states=0") == 0
+    made = Experience.load(tmp_path / "ppo/experience/iteration-000.npz")
+    last = [id.endswith("/1") for id in made.ids]
+    rewards = {kind: [r for r, is_last in zip(made.rewards, last, strict=True) if is_last == kind] for kind in (0, 1)}
+    assert max(rewards[1]) < min(rewards[0])
+    after = _logprobs(judged, tmp_path / "ppo/model", tmp_path / "again")
+    before = dict(zip(made.ids, _sums(made), strict=True))
+    changes = {kind: [after[id] - before[id] for id in made.ids if id.endswith(f"/{kind}")] for kind in (0, 1)}
+    assert sum(changes[1]) < 0 < sum(changes[0])
+
+
+def _logprobs(judged, model, run_dir) -> dict[str, float]:
+    """Of the same actions under an exported model: the first experience of a run that begins with it."""
+    begun = [f"model.path={model}", "model.source=pretrained", "trainer.epochs=1", "ppo.probe_states=0"]
+    assert run(judged, run_dir, *begun) == 0
+    made = Experience.load(run_dir / "experience/iteration-000.npz")
+    return dict(zip(made.ids, _sums(made), strict=True))
+
+
+def _sums(made: Experience) -> list[float]:
+    return [float(part.sum()) for part in np.split(made.old_logprobs, made.offsets[1:-1])]
+
+
+SAMPLED = ["ppo.actions=sampled", "ppo.answers=3", "ppo.states=2", "ppo.iterations=2", "trainer.epochs=2"]
+
+
+def test_sampled_answers_are_new_in_each_iteration_and_their_groups_have_mean_0(judged, tmp_path):
+    assert run(judged, tmp_path / "ppo", *SAMPLED) == 0
+    rows = steps_of(tmp_path / "ppo")
+    assert [row["iteration"] for row in rows] == [0] * 4 + [1] * 4  # 6 answers in steps of 5, twice
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    assert rows[0]["kl"] == rows[0]["kl_old"] == rows[4]["kl_old"] == 0 and rows[0]["ratio"] == rows[4]["ratio"] == 1
+    assert rows[4]["kl"] > 0  # from where it began, which is not the policy that acted
+    from lam_train.agent.answers import Answered
+
+    answers = [list(read_jsonl(tmp_path / f"ppo/experience/answers-00{n}.jsonl", Answered)) for n in (0, 1)]
+    assert [len(some) for some in answers] == [6, 6]
+    assert [a.answer_tokens for a in answers[0]] != [a.answer_tokens for a in answers[1]]
+    for number, some in enumerate(answers):
+        made = Experience.load(tmp_path / f"ppo/experience/iteration-00{number}.npz")
+        assert list(made.ids) == [answer.id for answer in some]
+        for start in range(0, 6, 3):
+            assert len({a.state for a in some[start : start + 3]}) == 1
+            assert made.advantages[start : start + 3].sum() == pytest.approx(0, abs=1e-6)
+        cut = [reward for reward, answer in zip(made.rewards, some, strict=True) if not answer.ended]
+        assert all(reward == -0.5 for reward in cut)
+
+
+@pytest.mark.parametrize("step", [3, 4, 6])
+def test_it_goes_on_inside_and_between_iterations(judged, tmp_path, step):
+    every = ["checkpoint.every_steps=1", "checkpoint.keep_last=20"]
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *every) == 0
+    shutil.copytree(tmp_path / "ppo", tmp_path / "killed")
+    for number in range(step + 1, 9):
+        shutil.rmtree(tmp_path / f"killed/checkpoints/step-{number:08d}")
+    (tmp_path / "killed/checkpoints/latest").write_text(f"step-{step:08d}")
+    if step <= 4:
+        for file in (tmp_path / "killed/experience").glob("*001*"):
+            file.unlink()
+    assert run(judged, tmp_path / "killed", *SAMPLED, *every) == 0
+    for name in ("loss", "kl", "reward", "kl_coefficient"):
+        assert [row[name] for row in steps_of(tmp_path / "ppo")] == [row[name] for row in steps_of(tmp_path / "killed")]
+    whole, again = (load_file(tmp_path / run_dir / "model/model.safetensors") for run_dir in ("ppo", "killed"))
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_logged_iterations_compute_advantages_again_against_the_same_policy(judged, tmp_path):
+    assert run(judged, tmp_path / "ppo", "ppo.iterations=2", "trainer.epochs=1", "ppo.whiten=false") == 0
+    first, second = (Experience.load(tmp_path / f"ppo/experience/iteration-00{n}.npz") for n in (0, 1))
+    assert first.old_logprobs == pytest.approx(second.old_logprobs, abs=1e-6)
+    assert (first.values == 0).all() and (second.values != 0).any()
+    assert (first.advantages != second.advantages).any()
+
+
+def test_it_ends_before_the_update_that_goes_too_far(judged, tmp_path, caplog):
+    assert run(judged, tmp_path / "ppo", "trainer.epochs=4", "ppo.kl_limit=1e-6", "ppo.probe_states=0") == 0
+    assert len(steps_of(tmp_path / "ppo")) == 1 and "ppo.kl_limit=1e-06" in caplog.text
+    assert "kl_limit" in json.loads((tmp_path / "ppo/health/health.json").read_text())["stopped"]
+    assert (tmp_path / "ppo/model/model.safetensors").exists()
+    assert run(judged, tmp_path / "ppo", "trainer.epochs=4", "ppo.kl_limit=1e-6", "ppo.probe_states=0") == 0
+    assert len(steps_of(tmp_path / "ppo")) == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["ppo.reward_model=/nowhere"], "ppo.reward_model=/nowhere: no such folder; make one with +recipe=phase4a"),
+        (["format.kind=paper"], "was trained on the format format.kind=compact"),
+        (["ppo.actions=sampled", "policy.local.temperature=0"], "set a temperature above 0"),
+        (["ppo.actions=sampled", "ppo.answers=1"], "a group of one answer has no advantage"),
+        (["ppo.actions=sampled", "engine.zero_stage=3"], "answers are sampled from whole weights"),
+        (["ppo.states=1"], "every failure has more states than that"),
+        (["policy.local.max_new_tokens=2048"], "no prompt fits beside such an answer"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_remedy(judged, tmp_path, caplog, overrides, said):
+    assert run(judged, tmp_path / "ppo", *overrides) == 2
+    assert said in caplog.text
+
+
+def test_inspection_shows_whole_actions_as_targets(judged, tmp_path, capsys):
+    assert run(judged, tmp_path / "ppo", "inspect=true") == 0
+    said = capsys.readouterr().out
+    assert "failures learned from: 5" in said
+    assert re.search(r"⟦(Perhaps|.*select_text.*)<\|im_end\|>⟧", said)
