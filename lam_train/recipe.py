@@ -39,6 +39,9 @@ from lam_train.language.step_format import StepFormat
 from lam_train.model.load import ModelSettings
 from lam_train.objectives.credit import RewardSettings
 from lam_train.objectives.ppo_settings import PpoSettings
+from lam_train.phases.rounds_settings import RoundsSettings
+from lam_train.phases.stage_settings import CurriculumSettings, StageSettings
+from lam_train.report.ladder_settings import LadderSettings
 from lam_train.settings import Settings
 from lam_train.train.checkpoint import CheckpointSettings
 from lam_train.train.distributed import LaunchSettings
@@ -66,20 +69,11 @@ Run = Literal[
     "evaluate_online",
     "act",
     "export",
+    "rounds",
     "stages",
+    "ladder",
 ]
-GROUPS = ("model", "engine", "data", "tracker", "launch", "app", "expert", "policy")
-
-
-class StageSettings(Settings):
-    """A recipe among several that run one after the other."""
-
-    recipe: str
-    """its name, as in +recipe=NAME"""
-    does: str = ""
-    """what it is for, said when it begins"""
-    overrides: list[str] = Field(default_factory=list)
-    """KEY=VALUE, as on the command line"""
+GROUPS = ("model", "engine", "data", "tracker", "launch", "app", "expert", "policy", "size")
 
 
 class Recipe(Settings):
@@ -125,6 +119,9 @@ class Recipe(Settings):
     """name -> recipe, in their order; each runs in run_dir/NAME"""
     results: dict[str, str] = Field(default_factory=dict)
     """path in run_dir -> what it is, said at the end"""
+    rounds: RoundsSettings = Field(default_factory=RoundsSettings)
+    curriculum: CurriculumSettings = Field(default_factory=CurriculumSettings)
+    ladder: LadderSettings = Field(default_factory=LadderSettings)
     evaluate_offline: EvaluateOfflineSettings = Field(default_factory=EvaluateOfflineSettings)
     evaluate_online: EvaluateOnlineSettings = Field(default_factory=EvaluateOnlineSettings)
 

@@ -62,10 +62,13 @@ def prepare(recipe: Recipe, language: Language) -> tuple[Prepared, dict[str, flo
     for name, side in sides.items():
         outcomes = {trajectory.outcome for trajectory, _ in side}
         if outcomes != {"success", "fail"}:
-            raise UserError(
-                f"data.train: the {name} trajectories have {' and '.join(sorted(outcomes)) or 'no'} outcomes alone; a "
-                "reward model needs successes and failures in both parts: more data, or another reward.held_out"
-            )
+            alone = f"{' and '.join(sorted(outcomes)) or 'no'} outcomes alone"
+            if name == "training" or not side:
+                raise UserError(
+                    f"data.train: the {name} trajectories have {alone}; a reward model needs successes and failures: "
+                    "more data, or another reward.held_out"
+                )
+            log.warning("the held-out trajectories have %s: no AUC; more data, or another reward.held_out", alone)
         counts[f"{name} trajectories"] = len(side)
     labels = labels_of(judged, settings.credit)
     factors = balancing_weights({s.id: labels[s.id] for _, made in sides["training"] for s in made})

@@ -34,7 +34,9 @@ ALONE = {
     "explore": "lam_train.phases.explore",
     "export": "lam_train.phases.export",
     "make_tasks": "lam_train.phases.make_tasks",
+    "rounds": "lam_train.phases.rounds",
     "stages": "lam_train.phases.stages",
+    "ladder": "lam_train.phases.ladder",
 }
 
 

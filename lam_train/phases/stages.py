@@ -1,51 +1,151 @@
 """Several recipes one after the other, each with a run directory of its own; what is done already is not done again."""
 
-import json
 import logging
 import shlex
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
 from lam_train.errors import Fault, UserError
-from lam_train.recipe import Recipe, StageSettings, compose_recipe
+from lam_train.phases.lineage import Lineage, digest, now, set_aside
+from lam_train.phases.stage_plan import print_plan
+from lam_train.recipe import Recipe, compose_recipe
 from lam_train.train.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
 
-DONE = "stage.json"
+BASE = "base"
 
 
 def run(recipe: Recipe, run_dir: RunDirectory) -> None:
     """Runs the stages in their order. Stopped anywhere, the same command goes on; each is a command of its own, too."""
-    if not recipe.stages:
-        raise UserError("stages is empty: name recipes and their overrides, as recipes/quickstart.yaml does")
-    commands = {name: _command(stage, run_dir / name) for name, stage in recipe.stages.items()}
-    for command in commands.values():
-        compose_recipe(command)  # a mistake in the last stage is said before the first one runs
-    for number, (name, command) in enumerate(commands.items(), start=1):
-        folder = run_dir / name
-        told = f"stage {number} of {len(commands)}, {name}"
-        if _done(folder, command):
-            log.info("%s: done before", told)
+    stages = Stages(recipe, run_dir.path)
+    composed = {name: compose_recipe(stages.command(name)) for name in stages.kept}  # mistakes are said before anything
+    if recipe.curriculum.plan:
+        print_plan(Console(highlight=False, soft_wrap=True), stages, composed)
+        return
+    for number, name in enumerate(stages.kept, start=1):
+        told = f"stage {number} of {len(stages.kept)}, {name}"
+        state = stages.state(name)
+        if state.done:
+            log.info("%s: done before%s", told, f", in {state.folder}" if state.shared else "")
             continue
-        log.info("%s: %s\n  python -m lam_train %s", told, recipe.stages[name].does, shlex.join(command))
-        begun = time.perf_counter()
-        _run(command)
-        seconds = round(time.perf_counter() - begun, 1)
-        (folder / DONE).write_text(json.dumps({"command": command, "seconds": seconds}) + "\n", encoding="utf-8")
+        if state.stale:
+            log.info("%s: its inputs changed (%s); what was made of the old ones is now %s", told,
+                     ", ".join(state.stale), set_aside(state.folder).name)  # fmt: skip
+        log.info("%s: %s", told, stages.settings[name].does)
+        seconds = run_and_mark(stages.command(name), stages.run_dir / name, stages.inputs(name))
         log.info("%s: done in %.0f s", told, seconds)
     for name, what in recipe.results.items():
-        log.info("%s  %s", run_dir / name, what)
+        log.info("%s  %s", stages.path(name), what)
 
 
-def _command(stage: StageSettings, folder: Path) -> list[str]:
-    return [f"+recipe={stage.recipe}", f"run_dir={folder}", *stage.overrides]
+def run_and_mark(command: list[str], folder: Path, inputs: dict[str, str]) -> float:
+    """Runs a command line of ours, whose run directory is `folder`, marks that as ended, and returns the seconds."""
+    log.info("  python -m lam_train %s", shlex.join(command))
+    begun = time.perf_counter()
+    _run(command)
+    seconds = round(time.perf_counter() - begun, 1)
+    Lineage(command=command, inputs=inputs, seconds=seconds, ended=now()).write(folder)
+    return seconds
 
 
-def _done(folder: Path, command: list[str]) -> bool:
-    """Whether the stage ended with this very command; with another one it is done again, or goes on."""
-    file = folder / DONE
-    return file.exists() and json.loads(file.read_text(encoding="utf-8"))["command"] == command
+@dataclass(frozen=True)
+class StageState:
+    """How a stage stands: ended with these very settings and inputs, or ended with other inputs, or neither."""
+
+    folder: Path
+    done: bool
+    shared: bool = False
+    stale: tuple[str, ...] = ()  # the inputs that differ
+
+
+class Stages:
+    """The stages of a recipe that are not skipped, their commands and what each reads."""
+
+    def __init__(self, recipe: Recipe, run_dir: Path) -> None:
+        self.settings, self.curriculum, self.run_dir = recipe.stages, recipe.curriculum, run_dir
+        if not recipe.stages:
+            raise UserError("stages is empty: name recipes and their overrides, as recipes/curriculum.yaml does")
+        unknown = [name for name in self.curriculum.skip if name not in recipe.stages]
+        if unknown:
+            raise UserError(f"curriculum.skip: no stage {unknown[0]}; there are {', '.join(recipe.stages)}")
+        self.kept = [name for name in recipe.stages if name not in self.curriculum.skip]
+        self.share = Path(self.curriculum.share).expanduser().absolute() if self.curriculum.share else None
+        if self.share is not None and not self.share.is_dir():
+            raise UserError(f"curriculum.share={self.curriculum.share}: no such run directory")
+        self._shared: dict[str, bool] = {}
+        for name in self.kept:  # in order: what a stage reads may be the shared run's
+            self._shared[name] = self.share is not None and self._ended(name, self.share, self.share)
+
+    def path(self, inner: str) -> Path:
+        """Where STAGE/… lies: in this run's directory, or in the one that is shared."""
+        stage = inner.partition("/")[0]
+        return (self.share if self._shared.get(stage) else self.run_dir) / inner
+
+    def command(self, name: str, run_dir: Path | None = None) -> list[str]:
+        """The stage's command line. With `run_dir`: as it would be if everything lay there."""
+
+        def at(inner: str) -> str:
+            return str(run_dir / inner if run_dir else self.path(inner))
+
+        stage, made = self.settings[name], []
+        if stage.model is not None:
+            model = self.model_stage(name)
+            made = [f"model={self.curriculum.model}"] if model is None else [f"model.path={at(f'{model}/model')}"]
+        data = [path for path in stage.data if self._is_kept(path)]
+        if stage.data and not data:
+            raise UserError(f"stages.{name}: all its data is of skipped stages ({', '.join(stage.data)})")
+        made += [f"data.train=[{','.join(at(path) for path in data)}]"] if data else []
+        made += [f"{key}={at(path)}" for key, path in stage.uses.items() if self._is_kept(path)]
+        made += [f"{stage.output}={run_dir or self.run_dir}/{name}/data"] if stage.output else []
+        folder = (run_dir or self.run_dir) / name
+        return [f"+recipe={stage.recipe}", f"run_dir={folder}", *stage.overrides, *made, *stage.size]
+
+    def model_stage(self, name: str) -> str | None:
+        """The stage whose model a stage starts from, skipped ones passed over; None: the base model."""
+        model = self.settings[name].model
+        while model not in (None, BASE) and model not in self.kept:
+            if model not in self.settings:
+                raise UserError(f"stages.{name}.model={model}: no such stage; there are {', '.join(self.settings)}")
+            model = self.settings[model].model
+        return None if model == BASE else model
+
+    def reads(self, name: str) -> list[str]:
+        """The paths STAGE/… that a stage is made from."""
+        stage = self.settings[name]
+        model = self.model_stage(name) if stage.model else None
+        found = [f"{model}/model"] if model else []
+        return found + [path for path in (*stage.data, *stage.uses.values(), *stage.reads) if self._is_kept(path)]
+
+    def inputs(self, name: str) -> dict[str, str]:
+        """Path -> digest of what a stage reads, as it is now."""
+        return {path: digest(self.path(path)) for path in self.reads(name)}
+
+    def state(self, name: str) -> StageState:
+        """How a stage stands."""
+        if self._shared[name]:
+            return StageState(self.share / name, done=True, shared=True)
+        folder = self.run_dir / name
+        ended = Lineage.of(folder)
+        inputs = self.inputs(name) if ended else {}
+        stale = tuple(path for path, value in inputs.items() if ended.inputs.get(path, value) != value)
+        return StageState(folder, done=self._ended(name, self.run_dir, None), stale=stale)
+
+    def _ended(self, name: str, folder: Path, everything: Path | None) -> bool:
+        """Whether a stage ended in `folder` with these settings and inputs; `everything`: as `command` has it."""
+        ended = Lineage.of(folder / name)
+        return (
+            ended is not None and ended.command == self.command(name, everything) and ended.inputs == self.inputs(name)
+        )
+
+    def _is_kept(self, inner: str) -> bool:
+        stage = inner.partition("/")[0]
+        if stage not in self.settings:
+            raise UserError(f"stages: {inner} lies in no stage's folder; there are {', '.join(self.settings)}")
+        return stage in self.kept
 
 
 def _run(command: list[str]) -> None:

@@ -34,10 +34,26 @@ def test_every_kind_of_run_is_wired():
 @pytest.mark.parametrize("name", [name for name, file in recipe_files().items() if kind_of(file) in TRAINS])
 def test_recipe_that_trains_takes_two_steps_with_the_tiny_model(plans, tmp_path, name):
     overrides = [f"+recipe={name}", *base_overrides(plans)[1:], f"run_dir={tmp_path}/run"]
-    if kind_of(recipe_files()[name]) == "reward_model":
+    kind = kind_of(recipe_files()[name])
+    if kind in ("reward_model", "offline_ppo"):
         failures = [trajectory(n, outcome="fail").model_copy(update={"trajectory_id": f"fail-{n}"}) for n in range(9)]
         write_jsonl(tmp_path / "judged.jsonl", [*(trajectory(n) for n in range(9)), *failures])
-        overrides += [f"data.train={tmp_path}/judged.jsonl", "reward.held_out=0.4", "trainer.epochs=2"]
+        overrides += [f"data.train={tmp_path}/judged.jsonl", "trainer.epochs=2"]
+    if kind == "reward_model":
+        overrides += ["reward.held_out=0.4"]
+    if kind == "offline_ppo":
+        judge = [
+            "model=tiny",
+            "model.lora=null",
+            "reward.held_out=0.4",
+            "trainer.max_steps=1",
+            f"run_dir={tmp_path}/judge",
+        ]
+        format = [f"format.kind={'compact' if 'small' in name else 'paper'}"]
+        recipe = "+recipe=phase4a_small" if "small" in name else "+recipe=phase4a"
+        assert main([recipe, *judge, *format, f"data.train={tmp_path}/judged.jsonl", "batching.max_tokens=8192"]) == 0
+        overrides += [f"ppo.reward_model={tmp_path}/judge/model", "ppo.states=4", "ppo.probe_states=2"]
+        overrides += ["policy.local.max_new_tokens=4", "batching.max_tokens=8192", "ppo.kl_limit=null"]
     assert main([*overrides, "trainer.max_steps=2"]) == 0
     assert [row["step"] for row in metrics(tmp_path / "run")] == [1, 2]
 
@@ -96,6 +112,41 @@ def test_quickstart_goes_from_documentation_to_a_model_that_acts(tmp_path, monke
     before = (run_dir / "phase2/log").read_bytes()
     assert main(["+recipe=quickstart", *overrides, "run_dir=runs/quick"]) == 0  # again: no stage is run twice
     assert (run_dir / "phase2/log").read_bytes() == before
+
+
+@pytest.mark.writer
+def test_the_whole_curriculum_runs_with_the_tiny_model_in_a_real_writer(tmp_path, monkeypatch):
+    """All thirteen stages, with plans of one's own in place of the download; then the table again from its JSON."""
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        row | {"page": f"page {i // 2}", "task": f"Insert the {row['task']} of item {row['task_id']}"}
+        for i, row in enumerate(plan_rows(60, seed=5))
+    ]
+    for row in rows:
+        row["plan"] = [f"Click the {step} button of {row['task_id']}." for step in row["plan"]]
+    write_rows(tmp_path / "own.jsonl", rows)
+    plans = f"stages.plans.size=['collect.packages=[]','collect.own={tmp_path}/own.jsonl']"
+    assert main(["+recipe=curriculum", "size=tiny", plans, "run_dir=runs/all"]) == 0
+    run_dir = tmp_path / "runs/all"
+    page = (run_dir / "ladder/ladder/README.md").read_text()
+    for row in (
+        "| untrained |",
+        "| LAM1 |",
+        "| LAM2 |",
+        "| LAM3 |",
+        "| LAM4 |",
+        "| expert |",
+        "LAM4 - LAM2",
+        "## Cost",
+    ):
+        assert row in page
+    counts = json.loads((run_dir / "exploration/data/counts.json").read_text())
+    assert counts["all"]["rollouts"] == 4
+    for path in yaml.safe_load((ROOT / "recipes/curriculum.yaml").read_text())["results"]:
+        assert (run_dir / path).exists(), path
+    again = ["+recipe=ladder", f"ladder.data={run_dir}/ladder/ladder/ladder.json", "ladder.output=again"]
+    assert main(again) == 0 and (tmp_path / "again/README.md").read_text() == page
+    assert (tmp_path / "again/ladder.png").stat().st_size > 10_000
 
 
 def test_stages_are_checked_before_the_first_one_runs(tmp_path):
