@@ -26,6 +26,7 @@ from lam_train.apps.writer.walk.settings import EvolveWalkSettings, WalkSettings
 from lam_train.batching.layout import BatchingSettings
 from lam_train.collect.evolve.evolve_plans import EvolvePlansSettings
 from lam_train.collect.evolve.validated import EvolveTasksSettings
+from lam_train.collect.exploration.completable import CompletableSettings
 from lam_train.collect.exploration.explore import ExploreSettings
 from lam_train.collect.pipeline import CollectSettings
 from lam_train.collect.trajectories.experts import ExpertSettings
@@ -64,6 +65,7 @@ Run = Literal[
     "evolve_tasks",
     "evolve_plans",
     "explore",
+    "replay_failures",
     "evaluate_plans",
     "evaluate_offline",
     "evaluate_online",
@@ -108,6 +110,7 @@ class Recipe(Settings):
     evolve_tasks: EvolveTasksSettings = Field(default_factory=EvolveTasksSettings)
     evolve_plans: EvolvePlansSettings = Field(default_factory=EvolvePlansSettings)
     explore: ExploreSettings = Field(default_factory=ExploreSettings)
+    completable: CompletableSettings = Field(default_factory=CompletableSettings)
     reward: RewardSettings = Field(default_factory=RewardSettings)
     ppo: PpoSettings = Field(default_factory=PpoSettings)
     expert: ExpertSettings = Field(default_factory=ExpertSettings)

@@ -31,6 +31,17 @@ class CalibrationBin(Record):
     observed: float
 
 
+class CompletableAgreement(Record):
+    """Of failures' steps after which it is known whether the task could still be completed (`replay_failures`)."""
+
+    number: int
+    completable: int
+    by_outcome: float  # share of them that the label -1, the trajectory's outcome, judges as it was
+    by_label: float  # the same for the label that was trained (reward.credit)
+    by_score: float  # for the score's sign
+    auc: float | None  # of the score, for completable against not
+
+
 class RewardReport(Record):
     """Scores of a reward model on held-out trajectories."""
 
@@ -39,6 +50,26 @@ class RewardReport(Record):
     trajectories: RewardScores  # a trajectory's score is the mean over its steps
     families: dict[str, RewardScores]  # of steps
     calibration: list[CalibrationBin]
+    completable: CompletableAgreement | None = None
+
+
+def completable_agreement(
+    scores: dict[str, float], labels: dict[str, float], after: dict[str, bool]
+) -> CompletableAgreement | None:
+    """The agreement, by step id, over the steps that all three know; None where there is none."""
+    known = sorted(scores.keys() & after.keys())
+    if not known:
+        return None
+    could = np.asarray([after[id] for id in known])
+    trained, scored = (np.asarray([numbers[id] for id in known]) for numbers in (labels, scores))
+    return CompletableAgreement(
+        number=len(known),
+        completable=int(could.sum()),
+        by_outcome=float((~could).mean()),
+        by_label=float(((trained > 0) == could).mean()),
+        by_score=float(((scored > 0) == could).mean()),
+        auc=auc(scored, np.where(could, 1.0, -1.0)),
+    )
 
 
 def auc(scores: Sequence[float], labels: Sequence[float]) -> float | None:

@@ -22,6 +22,8 @@ class RewardSettings(Settings):
     """weigh steps so that both labels count alike in the loss"""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """share of the tasks whose trajectories are not learned from, for the report"""
+    completable: str | None = None
+    """what +recipe=replay_failures found, for the report: after which steps of failures the task could be completed"""
     seed: NonNegativeInt = 0
     """chooses the held-out tasks"""
 

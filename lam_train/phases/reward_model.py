@@ -5,10 +5,11 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from lam_train.collect.trajectories.store import read_trajectories
+from lam_train.collect.exploration.completable import Completable
+from lam_train.collect.trajectories.store import ShardStore, read_trajectories
 from lam_train.errors import UserError
 from lam_train.evaluate.acting import family_group
-from lam_train.evaluate.reward_scores import RewardReport, reward_report
+from lam_train.evaluate.reward_scores import RewardReport, completable_agreement, reward_report
 from lam_train.language.conversation import Language
 from lam_train.language.data import DataSettings, listed
 from lam_train.language.judged_steps import JudgedSteps, scored_at_the_end
@@ -36,7 +37,9 @@ def run(recipe: Recipe, run_dir: RunDirectory, world: World) -> None:
     outputs = outputs_by_sample(trainer.engine, trainer.validation, world.device)
     scores = {id: float(scores[-1]) for id, scores in outputs.items()}
     if world.leads:
+        after = completable_steps(recipe.reward.completable)
         report = report_on(judged, scores)
+        report = report.model_copy(update={"completable": completable_agreement(scores, labels, after)})
         write_reward_report(report, scores, labels, run_dir / "evaluation")
         log.info("held-out steps: AUC %s, accuracy %.3f", report.steps.auc, report.steps.accuracy)
 
@@ -91,6 +94,19 @@ def is_held_out(task_id: str, share: float, seed: int) -> bool:
     """Whether a task's trajectories are held out: all of them or none, and the same whatever else the data holds."""
     digest = hashlib.sha256(f"{seed} {task_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def completable_steps(folder: str | None) -> dict[str, bool]:
+    """Step id TRAJECTORY/NUMBER -> whether the task could still be completed, as +recipe=replay_failures found."""
+    if folder is None:
+        return {}
+    store = ShardStore(Path(folder).expanduser(), "completable", Completable, shard_size=10_000)
+    return {
+        f"{record.trajectory_id}/{number}": could
+        for record in store
+        for number, could in enumerate(record.after)
+        if could is not None
+    }
 
 
 def report_on(judged: Judged, scores: dict[str, float]) -> RewardReport:

@@ -32,6 +32,7 @@ ALONE = {
     "evaluate_offline": "lam_train.phases.evaluate_offline",
     "evaluate_online": "lam_train.phases.evaluate_online",
     "explore": "lam_train.phases.explore",
+    "replay_failures": "lam_train.phases.replay_failures",
     "export": "lam_train.phases.export",
     "make_tasks": "lam_train.phases.make_tasks",
     "rounds": "lam_train.phases.rounds",

@@ -49,6 +49,17 @@ def page(report: RewardReport) -> str:
         ),
         "![scores and calibration](evaluation.png)",
     ]
+    if report.completable:
+        found = report.completable
+        lines += [
+            "",
+            "## Steps of failures after which the task could still be completed",
+            "",
+            f"{found.completable} of {found.number} held-out steps of failures (`+recipe=replay_failures`). Share of "
+            f"all {found.number} that is judged as it was: by the outcome's label -1 {found.by_outcome:.3f}, by the "
+            f"label that was trained {found.by_label:.3f}, by the score's sign {found.by_score:.3f}. AUC of the score: "
+            f"{'-' if found.auc is None else format(found.auc, '.3f')}.",
+        ]
     return "\n".join(lines) + "\n"
 
 

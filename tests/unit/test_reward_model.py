@@ -9,8 +9,9 @@ import torch
 from lam_train.__main__ import main
 from lam_train.batching.layout import BatchingSettings, build_packs, lay_out
 from lam_train.batching.pack import PackInput, build_pack, padding_pack
+from lam_train.collect.exploration.completable import Completable
 from lam_train.errors import UserError
-from lam_train.evaluate.reward_scores import auc, calibration, reward_report
+from lam_train.evaluate.reward_scores import auc, calibration, completable_agreement, reward_report
 from lam_train.language.judged_steps import JudgedSteps, scored_at_the_end
 from lam_train.language.sample import Samples
 from lam_train.language.step_format import StepFormat
@@ -19,7 +20,7 @@ from lam_train.model.load import ModelSettings, load_model
 from lam_train.model.reward import RewardModel
 from lam_train.objectives.credit import balancing_weights, labels_of, shared_steps
 from lam_train.objectives.reward import RewardObjective, reward_loss
-from lam_train.phases.reward_model import is_held_out
+from lam_train.phases.reward_model import completable_steps, is_held_out
 from lam_train.records import Action, Trajectory, write_jsonl
 from tests.conftest import metrics
 from tests.hand_made import trajectory
@@ -307,3 +308,21 @@ def test_one_outcome_alone_is_refused_with_the_remedy(tmp_path, caplog):
 def test_a_folder_without_a_head_is_no_reward_model(tmp_path):
     with pytest.raises(UserError, match=r"no reward_head\.json there"):
         RewardModel.load(str(tmp_path))
+
+
+def test_agreement_with_whether_the_task_could_be_completed(tmp_path):
+    (tmp_path / "found").mkdir()
+    found = [
+        Completable(trajectory_id="f", known=True, after=[True, True, False, None]),
+        Completable(trajectory_id="g", known=False),
+    ]
+    write_jsonl(tmp_path / "found" / "completable-00000.jsonl", found)
+    after = completable_steps(str(tmp_path / "found"))
+    assert after == {"f/0": True, "f/1": True, "f/2": False}
+    scores = {"f/0": 0.5, "f/1": -0.1, "f/2": -0.7, "h/0": 1.0}
+    agreed = completable_agreement(scores, {"f/0": 1.0, "f/1": 1.0, "f/2": -1.0, "h/0": 1.0}, after)
+    assert (agreed.number, agreed.completable, agreed.auc) == (3, 2, 1.0)
+    assert (
+        agreed.by_outcome == pytest.approx(1 / 3) and agreed.by_label == 1 and agreed.by_score == pytest.approx(2 / 3)
+    )
+    assert completable_agreement(scores, {}, {}) is None and completable_steps(None) == {}
