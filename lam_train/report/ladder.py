@@ -99,7 +99,11 @@ def _failures(online: ActingReport | None) -> list[str]:
 def _yields(found: dict) -> list[str]:
     lines = ["## What the stages found", ""]
     if "trajectories" in found:
-        lines.append(f"- the expert's collection: {_outcomes(found['trajectories'])}")
+        counts = found["trajectories"]["all"]
+        lines.append(
+            f"- the expert's collection: {counts['success']} successes of {counts['tasks']} tasks "
+            f"({found['trajectories']['success_rate']:.1%})"
+        )
     if "exploration" in found:
         counts, share = found["exploration"]["all"], found["exploration"]["task_yield"]
         lines.append(
@@ -120,11 +124,6 @@ def _yields(found: dict) -> list[str]:
             + (f"; stopped: {found['ppo']['stopped']}" if found["ppo"]["stopped"] else "")
         )
     return [*lines, ""] if len(lines) > 2 else []
-
-
-def _outcomes(counts: dict) -> str:
-    outcomes = counts.get("outcomes", counts.get("episodes", {}))
-    return ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items()) if outcomes else "see its card"
 
 
 def _maybe(value: float | None) -> str:
