@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from lam_train.__main__ import main
 from lam_train.objectives.experience import Experience
 from lam_train.records import Action, Trajectory, read_jsonl, write_jsonl
-from tests.conftest import metrics
+from tests.conftest import metrics, run_command
 from tests.hand_made import trajectory
 
 TINY = ["model=tiny", "format.kind=compact", "batching.workers=0", "batching.max_tokens=2048"]
@@ -40,7 +40,7 @@ def judged(tmp_path_factory):
     return folder
 
 
-def run(judged, run_dir, *more: str) -> int:
+def overrides(judged, run_dir, *more: str) -> list[str]:
     shared = [*TINY, f"data.train=[{judged}/failures]", f"ppo.reward_model={judged}/reward/model", f"run_dir={run_dir}"]
     small = [
         "ppo.kl_limit=null",
@@ -49,7 +49,11 @@ def run(judged, run_dir, *more: str) -> int:
         "ppo.probe_states=3",
         "policy.local.max_new_tokens=8",
     ]
-    return main(["+recipe=phase4b", *shared, *small, *more])
+    return ["+recipe=phase4b", *shared, *small, *more]
+
+
+def run(judged, run_dir, *more: str) -> int:
+    return main(overrides(judged, run_dir, *more))
 
 
 def steps_of(run_dir) -> list[dict]:
@@ -163,7 +167,7 @@ def test_it_ends_before_the_update_that_goes_too_far(judged, tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("given", "said"),
     [
         (["ppo.reward_model=/nowhere"], "ppo.reward_model=/nowhere: no such folder; make one with +recipe=phase4a"),
         (["format.kind=paper"], "was trained on the format format.kind=compact"),
@@ -174,8 +178,8 @@ def test_it_ends_before_the_update_that_goes_too_far(judged, tmp_path, caplog):
         (["policy.local.max_new_tokens=2048"], "no prompt fits beside such an answer"),
     ],
 )
-def test_what_cannot_work_is_refused_with_the_remedy(judged, tmp_path, caplog, overrides, said):
-    assert run(judged, tmp_path / "ppo", *overrides) == 2
+def test_what_cannot_work_is_refused_with_the_remedy(judged, tmp_path, caplog, given, said):
+    assert run(judged, tmp_path / "ppo", *given) == 2
     assert said in caplog.text
 
 
@@ -184,3 +188,14 @@ def test_inspection_shows_whole_actions_as_targets(judged, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "failures learned from: 5" in said
     assert re.search(r"⟦(Perhaps|.*select_text.*)<\|im_end\|>⟧", said)
+
+
+def test_two_ranks_learn_what_one_does(judged, tmp_path):
+    """Answers are sampled by both, passes and steps run on both; only sums differ, in their last digits."""
+    one = [*SAMPLED, "ppo.iterations=1", "trainer.batch_size=6"]
+    assert run(judged, tmp_path / "one", *one) == 0
+    done = run_command(*overrides(judged, tmp_path / "two", *one), processes=2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in ("loss", "kl", "reward", "kl_coefficient", "entropy"):
+        of_one, of_two = ([row[name] for row in steps_of(tmp_path / run_dir)] for run_dir in ("one", "two"))
+        assert of_one == pytest.approx(of_two, rel=1e-3, abs=1e-5), name
