@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from lam_train.dtype import Dtype
 from lam_train.endpoint import EndpointSettings
 from lam_train.settings import Settings
 
@@ -11,8 +12,9 @@ from lam_train.settings import Settings
 class LocalPolicySettings(Settings):
     """How a local model answers."""
 
-    dtype: Literal["fp32", "bf16"] = "bf16"
-    """of the weights and the cache; fp32 where log-probabilities must be a training's to the last digits"""
+    dtype: Dtype = "auto"
+    """of the weights and the cache; `auto`: bf16 where the GPU or CPU multiplies it, else fp32; fp32 where
+    log-probabilities must be a training's to the last digits"""
     device: str = "auto"
     """`auto`: the GPU where there is one, else the CPU; or a name of torch's, such as cuda:1"""
     max_new_tokens: int = Field(256, gt=0)
@@ -44,6 +46,10 @@ class PolicySettings(Settings):
     """in trajectories and reports; null: the folder's name, the endpoint's model or `expert`"""
     local: LocalPolicySettings = Field(default_factory=LocalPolicySettings)
     """of `local`: how it answers"""
+    best_of: int = Field(1, ge=1)
+    """of `local`: sample so many answers to a state, and take the one that `reward_model` scores highest"""
+    reward_model: str | None = None
+    """the folder that phase 4a left, for `best_of`"""
     endpoint: EndpointSettings | None = None
     """of `endpoint`: whom to ask"""
     images: bool = False
@@ -55,4 +61,8 @@ class PolicySettings(Settings):
             raise ValueError("endpoint: give its base_url and model (policy.kind=endpoint asks it)")
         if self.images and self.kind != "endpoint":
             raise ValueError("images=true needs kind=endpoint: no other policy sees pictures")
+        if self.best_of > 1 and (self.kind != "local" or self.reward_model is None):
+            raise ValueError(f"best_of={self.best_of} needs kind=local and a reward_model (+recipe=phase4a makes one)")
+        if self.best_of > 1 and self.local.temperature == 0:
+            raise ValueError(f"best_of={self.best_of} needs policy.local.temperature above 0: all answers would be one")
         return self

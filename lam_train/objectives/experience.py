@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,9 @@ class Experience:
     advantages: np.ndarray  # float32 [A]
     returns: np.ndarray  # float32 [A]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_place", {id: place for place, id in enumerate(self.ids)})
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {id: place for place, id in enumerate(self.ids)}
 
     def of(self, samples: Sequence[str]) -> "Experience":
         """That of some actions, in this order."""

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
+from lam_train.dtype import Dtype
 from lam_train.errors import UserError
 from lam_train.settings import Settings
 
@@ -18,8 +19,9 @@ class EngineSettings(Settings):
 
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
     """what is sharded: 0 nothing, 1 optimizer state, 2 also gradients, 3 also weights"""
-    dtype: Literal["fp32", "bf16"] = "fp32"
-    """of weights and activations; with bf16 the optimizer keeps fp32 master weights and gradients add up in fp32"""
+    dtype: Dtype = "fp32"
+    """of weights and activations; with bf16 the optimizer keeps fp32 master weights and gradients add up in fp32;
+    `auto`: bf16 where the GPU or CPU multiplies it, else fp32"""
     offload: Literal["none", "cpu"] = "none"
     """`cpu`: optimizer state (stage 2) and weights (stage 3) in main memory"""
 

@@ -259,7 +259,7 @@ IMPOSSIBLE = {
     "trainer.lr='1e-4'": "trainer.lr=1e-4: input should be a valid number",
     "trainer.lr=1e-4,1e-5": "Ambiguous value for argument '++trainer.lr=1e-4,1e-5'",
     "batching.max_tokens=-5": "batching.max_tokens=-5: input should be greater than 0",
-    "engine.dtype=fp8": "engine.dtype=fp8: input should be 'fp32' or 'bf16'",
+    "engine.dtype=fp8": "engine.dtype=fp8: input should be 'auto', 'fp32' or 'bf16'",
     "engine.zero_stage=7": "engine.zero_stage=7: input should be less than or equal to 3",
     "engine.offload=cpu": "engine.offload=cpu needs zero_stage 2 or 3",
     "data.on_bad_record=ignore": "data.on_bad_record=ignore: input should be 'refuse' or 'skip'",
