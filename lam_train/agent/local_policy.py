@@ -29,6 +29,7 @@ class LocalPolicy:
         self, model, language: Language, format: StepFormat, settings: LocalPolicySettings, name: str = "model"
     ) -> None:
         self.name = name
+        self.device = model.device
         self._language = language
         self._format = format
         self._limit = _prompt_limit(model, settings)

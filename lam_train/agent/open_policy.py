@@ -10,6 +10,7 @@ from lam_train.endpoint import Endpoint
 from lam_train.errors import UserError
 from lam_train.language.step_format import StepFormat
 from lam_train.model.load import ModelSettings
+from lam_train.train.engine import DTYPES
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,14 @@ def open_policy(settings: PolicySettings, model: ModelSettings, format: StepForm
     trained = trained_format(model.path)
     if trained is not None and trained != format:
         log.info("%s was trained on another format than the recipe's; it is shown its own: %s", model.path, trained)
-    return LocalPolicy.load(model, trained or format, settings.local, settings.name or model_name(model))
+    policy = LocalPolicy.load(model, trained or format, settings.local, settings.name or model_name(model))
+    if settings.best_of == 1:
+        return policy
+    from lam_train.agent.best_of import BestOf
+    from lam_train.model.reward import RewardModel
+
+    judge = RewardModel.load(settings.reward_model, DTYPES[settings.local.dtype]).to(policy.device)
+    return BestOf(policy, judge, settings.best_of, policy.device)
 
 
 def model_name(model: ModelSettings) -> str:
