@@ -269,6 +269,9 @@ def compose_recipe(overrides: Sequence[str], config_dir: Path | None = None) -> 
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"recipe={chosen[0]}: no such recipe; {hint}There are {', '.join(files)}")
     _check_override_keys(overrides)
+    sized = [o for o in overrides if o.startswith("size=") and o != "size=none"]
+    if sized and "override /size" not in files[chosen[0]].read_text(encoding="utf-8"):
+        raise UserError(f"{sized[0]}: {chosen[0]} is no curriculum; a size goes with +recipe=curriculum")
     overrides = [f"+{o}" if o.startswith("recipe=") else o for o in overrides]
     GlobalHydra.instance().clear()
     _store_recipes(files)

@@ -78,12 +78,25 @@ def test_every_recipe_composes_and_says_in_its_first_line_what_it_does(name):
     assert again == recipe
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("option", [option for option in OPTIONS if not option.startswith("size=")])
 def test_every_group_option_composes_and_is_what_its_file_says(option):
     group, _, name = option.partition("=")
     given = yaml.safe_load((shipped_folder("conf") / group / f"{name}.yaml").read_text()) or {}
     composed = compose_recipe(["+recipe=phase1", option]).model_dump()[group]
     assert given and _holds(composed, given)
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.startswith("size=")])
+def test_a_size_is_a_curriculums_and_what_its_file_says(option):
+    given = yaml.safe_load((shipped_folder("conf") / "size" / f"{option.partition('=')[2]}.yaml").read_text()) or {}
+    if option == "size=none":
+        assert not given and not compose_recipe(["+recipe=phase1", option]).stages
+        return
+    composed = compose_recipe(["+recipe=curriculum", option]).model_dump()
+    said = {name: stage for name, stage in given["stages"].items() if stage}
+    assert composed["curriculum"]["model"] == given["curriculum"]["model"] and _holds(composed["stages"], said)
+    with pytest.raises(UserError, match=f"{option}: phase1 is no curriculum"):
+        compose_recipe(["+recipe=phase1", option])
 
 
 def _holds(composed: dict, given: dict) -> bool:
