@@ -21,7 +21,7 @@ def plot_training(rows: list[dict], folder: Path) -> list[Path]:
     if held_out:
         points = [row["step"] for row in held_out], [row["loss"] for row in held_out]
         top.plot(*points, "o-", color="tab:orange", label="validation")
-    top.set_ylabel("loss (nats per target token)")
+    top.set_ylabel("loss")
     top.legend()
     top.grid(alpha=0.3)
     bottom.plot(x, [row["lr"] for row in steps], color="tab:green")

@@ -11,7 +11,8 @@ import torch
 # name -> what it is, with its unit. Every number a run reports is one of these.
 METRICS = {
     "step": "optimizer steps done",
-    "loss": "nats per supervised token: the step's weighted mean of the negative log-probability",
+    "loss": "the step's weighted mean; phases 1 to 3: negative log-probability, nats a supervised token; 4a: squared "
+    "error of a step's score; 4b: PPO's objective, an action",
     "lr": "learning rate of the step",
     "grad_norm": "L2 norm of the whole gradient before clipping",
     "tokens_physical": "tokens that went through the model in the step, over all ranks; a shared prefix once",

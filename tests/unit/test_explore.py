@@ -147,6 +147,7 @@ def test_the_same_command_goes_on_after_a_stop(tmp_path):
         run(settings, Careless(dies_after=20))
     before = list(read_trajectories(settings.output))
     assert 0 < len(before) < 18
+    assert json.loads((tmp_path / "out" / "counts.json").read_text())["all"]["rollouts"] == len(before)
     with (tmp_path / "out" / "episodes-00000.jsonl").open("a") as file:
         file.write('{"trajectory_id": "cut off by a ki')
     run(settings, Careless(seed=1))

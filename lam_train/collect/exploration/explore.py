@@ -101,6 +101,8 @@ def explore(
 ) -> ExplorationCounts:
     """Makes the rollouts that are still missing, selects, and writes counts.json and README.md.
 
+    They are written too when it is interrupted or something breaks; not when it is killed.
+
     `load_policy` is given how many episodes are there already, so that those that follow are sampled with other
     random numbers. `identity`: what the folder is begun with and must be gone on with (the model, how it samples);
     `shown`: all settings, for the card. The model is loaded and environments are opened only where a rollout is
@@ -111,13 +113,16 @@ def explore(
     with Collection(folder, settings.shard_size) as collection:
         collection.check_identity(identity)
         attempts = _Attempts(tasks, settings, collection.episodes)
-        if attempts.missing():
-            with ExitStack() as stack:
-                environments = open_environments()
-                for environment in environments:
-                    stack.callback(environment.close)
-                _roll(attempts, collection, load_policy(attempts.written.total()), environments, episode, settings)
-        return _finish(collection, tasks, settings, shown)
+        try:
+            if attempts.missing():
+                with ExitStack() as stack:
+                    environments = open_environments()
+                    for environment in environments:
+                        stack.callback(environment.close)
+                    _roll(attempts, collection, load_policy(attempts.written.total()), environments, episode, settings)
+        finally:  # an interrupted exploration tells what it found so far
+            counts = _finish(collection, tasks, settings, shown)
+        return counts
 
 
 class _Attempts:
