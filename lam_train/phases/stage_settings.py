@@ -36,6 +36,8 @@ class CurriculumSettings(Settings):
 
     model: str = "smollm2-135m"
     """the base model, as in model=NAME"""
+    seed: int = Field(0, ge=0)
+    """of every training and of every sampled answer; the tasks and the documents stay the same"""
     skip: list[str] = Field(default_factory=list)
     """stages that are not run; those behind them do without"""
     plan: bool = False

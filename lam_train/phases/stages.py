@@ -4,19 +4,26 @@ import logging
 import shlex
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 
 from lam_train.errors import Fault, UserError
 from lam_train.phases.lineage import Lineage, digest, now, set_aside
 from lam_train.phases.stage_plan import print_plan
-from lam_train.recipe import Recipe, compose_recipe
+from lam_train.recipe import Recipe, compose_recipe, recipe_files
 from lam_train.train.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
 
 BASE = "base"
+SEEDS = {  # kind of run -> the settings that curriculum.seed sets
+    **dict.fromkeys(("task_plan", "expert_imitation", "self_boosting", "reward_model"), ("trainer.seed",)),
+    "explore": ("policy.local.seed",),
+    "offline_ppo": ("trainer.seed", "policy.local.seed"),
+}
 
 
 def run(recipe: Recipe, run_dir: RunDirectory) -> None:
@@ -101,6 +108,9 @@ class Stages:
         made += [f"data.train=[{','.join(at(path) for path in data)}]"] if data else []
         made += [f"{key}={at(path)}" for key, path in stage.uses.items() if self._is_kept(path)]
         made += [f"{stage.output}={run_dir or self.run_dir}/{name}/data"] if stage.output else []
+        made += [
+            f"{key}={self.curriculum.seed}" for key in SEEDS.get(kind_of(stage.recipe), ()) if self.curriculum.seed
+        ]
         folder = (run_dir or self.run_dir) / name
         return [f"+recipe={stage.recipe}", f"run_dir={folder}", *stage.overrides, *made, *stage.size]
 
@@ -146,6 +156,13 @@ class Stages:
         if stage not in self.settings:
             raise UserError(f"stages: {inner} lies in no stage's folder; there are {', '.join(self.settings)}")
         return stage in self.kept
+
+
+@cache
+def kind_of(recipe: str) -> str:
+    """What a shipped recipe runs; "" for one that is not shipped."""
+    file = recipe_files().get(recipe)
+    return yaml.safe_load(file.read_text(encoding="utf-8"))["run"] if file else ""
 
 
 def _run(command: list[str]) -> None:

@@ -101,6 +101,19 @@ def test_what_another_run_has_made_of_the_same_is_shared(tmp_path, ran):
     assert main(curriculum(tmp_path, *shared, name="without")) == 0 and not ran
 
 
+def test_another_seed_trains_and_samples_anew_on_the_same_data(tmp_path, ran):
+    main(curriculum(tmp_path))
+    ran.clear()
+    seeded = ["curriculum.seed=3", f"curriculum.share={tmp_path}/whole"]
+    assert main(curriculum(tmp_path, *seeded, name="seed3")) == 0
+    commands = dict(zip(names(ran), ran, strict=True))
+    assert not {"plans", "trajectories", "explore_trajectories", "test_trajectories"} & commands.keys()
+    said = {name: [word for word in commands[name] if word.endswith("seed=3")] for name in commands}
+    assert said["phase1"] == said["phase3"] == said["phase4a"] == ["trainer.seed=3"]
+    assert said["exploration"] == ["policy.local.seed=3"] and said["online"] == []
+    assert said["phase4b"] == ["trainer.seed=3", "policy.local.seed=3"]
+
+
 def test_the_plan_runs_nothing(tmp_path, ran, capsys):
     assert main(curriculum(tmp_path, "curriculum.plan=true", "curriculum.skip=[phase4b]")) == 0
     said = capsys.readouterr().out
