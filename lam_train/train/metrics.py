@@ -27,18 +27,22 @@ METRICS = {
     "micro_batches": "rows a rank ran in the step",
     "seconds": "seconds of wall clock for the step",
     "mfu": "model FLOPs utilisation, 0 to 1 (train/flops.py); only on a GPU of known peak",
-    "kl": "phase 4b: nats an action, estimated, from the policy to the model it began as",
-    "kl_old": "phase 4b: nats an action, estimated, from the policy to the one that acted",
-    "kl_coefficient": "phase 4b: of the KL in the loss, as the step used it",
-    "clip_fraction": "phase 4b: share of target tokens whose ratio is clipped",
-    "ratio": "phase 4b: mean of new over old probability (of tokens, or of actions)",
-    "entropy": "phase 4b: nats a target token, of the policy's whole distribution",
-    "reward": "phase 4b: mean reward of the step's actions (of a probe: of its answers), -0.5 to 0.5",
-    "iteration": "phase 4b: which iteration's experience the step learned from, from 0",
-    "value_loss": "phase 4b: the value head's, a mean over actions",
-    "explained_variance": "phase 4b: 1 - variance of return less value / variance of return, of the step's actions",
-    "format_valid_rate": "phase 4b: share of a probe's answers that are an action in the format",
     "memory_gib": "GiB: peak allocated on the GPU, or resident set on a CPU, of rank 0",
+}
+
+# What phase 4b's rows have besides.
+PPO_METRICS = {
+    "kl": "nats an action, estimated, from the policy to the model it began as",
+    "kl_old": "nats an action, estimated, from the policy to the one that acted",
+    "kl_coefficient": "of the KL in the loss, as the step used it",
+    "clip_fraction": "share of target tokens whose ratio is clipped",
+    "ratio": "mean of new over old probability (of tokens, or of actions)",
+    "entropy": "nats a target token, of the policy's whole distribution",
+    "reward": "mean reward of the step's actions (of a probe: of its answers), -0.5 to 0.5",
+    "iteration": "which iteration's experience the step learned from, from 0",
+    "value_loss": "the value head's, a mean over actions",
+    "explained_variance": "1 - variance of return less value / variance of return, of the step's actions",
+    "format_valid_rate": "share of a probe's answers that are an action in the format",
 }
 
 

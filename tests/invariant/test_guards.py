@@ -65,7 +65,7 @@ def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
 def test_a_gradient_that_is_not_finite_stops_before_the_update(make_trainer, tmp_path, stage):
     trainer = make_trainer(stage)
     batches = iter(trainer.loader)
-    trainer._record(trainer._train_step(next(batches), 0.0))
+    trainer.record(trainer._train_step(next(batches), 0.0))
     trainer._after_step()
     before = weights(trainer)
     trainer.engine.module.causal.lm_head.register_full_backward_hook(

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from lam_train.__main__ import main
 from lam_train.objectives.experience import Experience
 from lam_train.records import Action, Trajectory, read_jsonl, write_jsonl
+from lam_train.train.metrics import METRICS, PPO_METRICS
 from tests.conftest import metrics, run_command
 from tests.hand_made import trajectory
 
@@ -65,6 +66,7 @@ def test_logged_actions_begin_at_ratio_1_and_end_as_a_model(judged, tmp_path):
     rows = steps_of(tmp_path / "ppo")
     assert len(rows) == 2 * 2  # 10 states of 5 failures, twice
     assert rows[0]["ratio"] == 1 and rows[0]["kl"] == 0 and rows[0]["kl_old"] == 0 and rows[0]["clip_fraction"] == 0
+    assert rows[0].keys() - {"kind", "samples"} == (METRICS | PPO_METRICS).keys() - {"mfu", "format_valid_rate"}
     assert rows[-1]["kl"] > 0 and rows[-1]["ratio"] != 1
     assert all(-0.5 <= row["reward"] <= 0.5 for row in rows)
     made = Experience.load(tmp_path / "ppo/experience/iteration-000.npz")
