@@ -59,13 +59,7 @@ def log_ratios(logprobs: torch.Tensor, old_logprobs: torch.Tensor, owners: torch
     ratios = logprobs - old_logprobs
     if per == "token":
         return ratios
-    return action_sums(ratios, owners)[owners]
-
-
-def action_sums(numbers: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
-    """[A] the sum over each action's tokens of `numbers` [N]; `owners` [N] counts the actions from 0."""
-    actions = int(owners[-1]) + 1 if len(owners) else 0
-    return numbers.new_zeros(actions).index_add(0, owners, numbers)
+    return ratios.new_zeros(len(ratios)).index_add(0, owners, ratios)[owners]
 
 
 def clipped_objective(

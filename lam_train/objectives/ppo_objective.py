@@ -8,7 +8,6 @@ import torch
 from lam_train.batching.pack import Pack
 from lam_train.objectives.experience import Experience
 from lam_train.objectives.ppo import (
-    action_sums,
     adapted_coefficient,
     clipped_objective,
     kl_estimate,
@@ -54,11 +53,10 @@ class PpoObjective(Steering):
         values = values[torch.from_numpy(e.offsets[:-1]).to(device)]  # where the action begins: the state's value
         log_ratio = log_ratios(logprobs, old, owners, self.settings.ratio)
         policy = clipped_objective(log_ratio, advantages[owners], pack.weights, self.settings.clip)
-        kl = action_sums(kl_estimate(logprobs, reference), owners)
+        kl, kl_old = (kl_estimate(logprobs, other).sum() for other in (reference, old))
         value = value_loss(values, old_values, returns, self.settings.value_clip)
-        self._count(log_ratio, action_sums(kl_estimate(logprobs, old), owners), kl, entropies, rewards, values, returns,
-                    value, advantages[owners])  # fmt: skip
-        return policy + self.coefficient * kl.sum() + (self.settings.value_weight * value if self.uses_values else 0)
+        self._count(log_ratio, kl_old, kl, entropies, rewards, values, returns, value, advantages[owners])
+        return policy + self.coefficient * kl + (self.settings.value_weight * value if self.uses_values else 0)
 
     @torch.no_grad()
     def _count(self, log_ratio, kl_old, kl, entropies, rewards, values, returns, value, advantages) -> None:
@@ -67,7 +65,7 @@ class PpoObjective(Steering):
         error = returns - values
         counted = [
             torch.tensor(float(len(values)), device=ratio.device), torch.tensor(float(len(ratio)), device=ratio.device),
-            beyond.sum(), ratio.sum(), kl.sum(), kl_old.sum(), entropies.sum(), rewards.sum(), value,
+            beyond.sum(), ratio.sum(), kl, kl_old, entropies.sum(), rewards.sum(), value,
             returns.sum(), (returns**2).sum(), error.sum(), (error**2).sum(),
         ]  # fmt: skip
         sums = torch.stack([number.double() for number in counted])

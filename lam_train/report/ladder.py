@@ -178,9 +178,7 @@ def plot_ladder(found: dict, path: Path) -> None:
     for axis, (report, metric, title) in zip(axes[0], panels, strict=True):
         shown = [(s.name, s.estimates[metric]) for s in report.scores if s.name != "expert" and metric in s.estimates]
         means = [100 * estimate.mean for _, estimate in shown]
-        around = [
-            [100 * abs(e.mean - bound) for _, e in shown for bound in (getattr(e, side),)] for side in ("low", "high")
-        ]
+        around = [[100 * (e.mean - e.low) for _, e in shown], [100 * (e.high - e.mean) for _, e in shown]]
         axis.errorbar(range(len(shown)), means, yerr=around, fmt="o-", capsize=3)
         for place, mean in enumerate(means):
             axis.annotate(f"{mean:.0f}", (place, mean), textcoords="offset points", xytext=(6, 4), fontsize=8)

@@ -279,7 +279,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """The mean loss over the validation samples, in nats per target token; recorded as a row."""
+        """The mean loss over the validation samples; recorded as a row."""
         self.engine.eval()
         begun, loss_sum, tokens = time.perf_counter(), 0.0, 0
         self.validation.next_step = 0

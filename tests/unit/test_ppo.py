@@ -16,7 +16,6 @@ from trl import GRPOTrainer
 from lam_train.batching.pack import PackInput, build_pack, padding_pack
 from lam_train.objectives.experience import NO_END, Experience, Taken, experience, reward_of
 from lam_train.objectives.ppo import (
-    action_sums,
     adapted_coefficient,
     clipped_objective,
     gae,
@@ -167,7 +166,6 @@ def test_the_ratio_of_an_action_is_the_product_of_its_tokens():
     new, old = torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([-1.5, -2.5, -1.0])
     assert log_ratios(new, old, owners, "token").tolist() == [0.5, 0.5, -2.0]
     assert log_ratios(new, old, owners, "action").tolist() == [1.0, 1.0, -2.0]
-    assert action_sums(torch.tensor([1.0, 2.0, 3.0]), owners).tolist() == [3, 3]
 
 
 def test_a_clipped_ratio_has_no_gradient_where_the_advantage_pushes_further():
