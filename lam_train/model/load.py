@@ -57,7 +57,10 @@ def resolve_folder(settings: ModelSettings) -> str | None:
                 raise UserError(f"model.path={settings.path}: the folder has no config.json, so it holds no model")
             return str(folder)
         if looks_local or folder.exists():
-            raise UserError(f"model.path={settings.path}: no such folder; give a model's folder or a hub id")
+            raise UserError(
+                f"model.path={settings.path}: no such folder; a training recipe leaves its model in RUN_DIR/model "
+                "(+recipe=phase3 run_dir=runs/phase3: LAM3), or give a hub id"
+            )
         return settings.path
     if settings.source == "tiny":
         return None

@@ -34,25 +34,45 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
             raise UserError(f"ladder.data={settings.data}: no such file; a curriculum leaves one in ladder/")
         found = json.loads(file.read_text(encoding="utf-8"))
     elif settings.run is not None:
-        found = gather(Path(settings.run).expanduser(), settings.run)
+        shared = Path(settings.shared).expanduser() if settings.shared else None
+        found = gather(Path(settings.run).expanduser(), settings.run, shared)
     else:
         raise UserError("ladder.run: give a curriculum's run directory, or ladder.data a ladder.json")
     write_ladder(found, output)
     log.info("%s", output / "README.md")
 
 
-def gather(folder: Path, named: str) -> dict:
-    """All numbers of a curriculum's stages; raises UserError where no evaluation has ended."""
-    stages = {path.parent.name: Lineage.of(path.parent) for path in folder.glob("*/stage.json")}
+def gather(folder: Path, named: str, shared: Path | None = None) -> dict:
+    """All numbers of a curriculum's stages; raises UserError where no evaluation has ended.
+
+    With `shared`, those of the other run that its stages were made from, too.
+    """
+    stages = {path.parent: Lineage.of(path.parent) for path in folder.glob("*/stage.json")}
     if not stages:
         raise UserError(f"ladder.run={named}: no finished stage there")
-    order = sorted(stages, key=lambda name: stages[name].ended)
-    found: dict = {"stages": {name: _cost(folder / name, stages[name]) for name in order}}
-    for name, place in FOUND.items():
-        if (folder / place).is_file():
-            found[name] = json.loads((folder / place).read_text(encoding="utf-8"))
+    if shared is not None:
+        stages |= _made_from(stages, folder, shared)
+    places = {place.name: place for place in sorted(stages, key=lambda place: stages[place].ended)}
+    found: dict = {"stages": {name: _cost(place, stages[place]) for name, place in places.items()}}
+    for name, inner in FOUND.items():
+        stage, _, file = inner.partition("/")
+        if stage in places and (places[stage] / file).is_file():
+            found[name] = json.loads((places[stage] / file).read_text(encoding="utf-8"))
     if "offline" not in found and "online" not in found:
         raise UserError(f"ladder.run={named}: neither {FOUND['offline']} nor {FOUND['online']} is there")
+    return found
+
+
+def _made_from(stages: dict[Path, Lineage], folder: Path, shared: Path) -> dict[Path, Lineage]:
+    """The stages of the shared run that these were made from, and what those were made from."""
+    found: dict[Path, Lineage] = {}
+    left = list(stages.values())
+    while left:
+        for name in {path.partition("/")[0] for path in left.pop().inputs}:
+            place = shared / name
+            if folder / name not in stages and place not in found and (ended := Lineage.of(place)) is not None:
+                found[place] = ended
+                left.append(ended)
     return found
 
 

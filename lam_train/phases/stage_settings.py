@@ -25,6 +25,8 @@ class StageSettings(Settings):
     """setting -> path of what another stage made; left out where that stage is skipped"""
     reads: list[str] = Field(default_factory=list)
     """more paths that it is made from, of stages that are not skipped"""
+    shared: str | None = None
+    """the setting that takes `curriculum.share`, where there is one"""
     output: str | None = None
     """the setting that names the stage's own folder, where it is not run_dir alone"""
     minutes: float | None = Field(None, ge=0)

@@ -108,6 +108,7 @@ class Stages:
         made += [f"data.train=[{','.join(at(path) for path in data)}]"] if data else []
         made += [f"{key}={at(path)}" for key, path in stage.uses.items() if self._is_kept(path)]
         made += [f"{stage.output}={run_dir or self.run_dir}/{name}/data"] if stage.output else []
+        made += [f"{stage.shared}={self.share}"] if stage.shared and self.share else []
         made += [
             f"{key}={self.curriculum.seed}" for key in SEEDS.get(kind_of(stage.recipe), ()) if self.curriculum.seed
         ]

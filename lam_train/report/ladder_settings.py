@@ -8,6 +8,8 @@ class LadderSettings(Settings):
 
     run: str | None = None
     """a curriculum's run directory"""
+    shared: str | None = None
+    """the directory of the run that it shares stages with (curriculum.share): those count as its own"""
     data: str | None = None
     """instead: a ladder.json, of which tables and plots are made again"""
     output: str | None = None

@@ -8,6 +8,7 @@ from lam_train.__main__ import main
 from lam_train.evaluate.acting_results import ActingReport, Group, PairedDifference, Score
 from lam_train.evaluate.statistics import Estimate
 from lam_train.phases.lineage import Lineage
+from lam_train.phases.ladder import gather
 from lam_train.report.ladder import hacking, page
 
 
@@ -84,6 +85,31 @@ def test_it_is_made_again_of_its_json_alone(found, tmp_path):
     assert (tmp_path / "run/ladder/README.md").read_text() == page(found)
     assert json.loads((tmp_path / "run/ladder/ladder.json").read_text()) == json.loads(json.dumps(found))
     assert (tmp_path / "run/ladder/ladder.png").stat().st_size > 10_000
+
+
+def ended(folder, seconds: float, *inputs: str) -> None:
+    folder.mkdir(parents=True)
+    Lineage(command=[], inputs=dict.fromkeys(inputs, "x"), seconds=seconds, ended=f"2026-01-{seconds:02}").write(folder)
+
+
+def test_shared_stages_count_where_something_was_made_from_them(found, tmp_path):
+    whole, without = tmp_path / "whole", tmp_path / "without"
+    ended(whole / "phase1", 1)
+    ended(whole / "trajectories", 2)
+    ended(whole / "phase2", 3, "phase1/model", "trajectories/data")
+    ended(whole / "test_trajectories", 4)
+    ended(without / "phase2", 5, "trajectories/data")
+    ended(without / "offline", 6, "phase2/model", "test_trajectories/data")
+    for folder, successes in ((whole / "trajectories/data", 70), (without / "offline/evaluation", None)):
+        folder.mkdir(parents=True)
+        told = {"all": {"tasks": 100, "success": successes}} if successes else found["offline"]
+        (folder / ("counts.json" if successes else "evaluation.json")).write_text(json.dumps(told))
+    made = gather(without, "without", whole)
+    assert {name: cost["seconds"] for name, cost in made["stages"].items()} == {
+        "trajectories": 2, "test_trajectories": 4, "phase2": 5, "offline": 6
+    }  # fmt: skip
+    assert made["trajectories"]["all"]["success"] == 70
+    assert "trajectories" not in gather(without, "without")
 
 
 def test_missing_inputs_are_named(tmp_path, caplog):

@@ -97,6 +97,7 @@ def test_what_another_run_has_made_of_the_same_is_shared(tmp_path, ran):
     assert f"data.train=[{tmp_path}/whole/trajectories/data]" in commands["phase2"]
     assert f"evaluate_offline.data={tmp_path}/whole/test_trajectories/data" in commands["offline"]
     assert f"explore.output={tmp_path}/without/exploration/data" in commands["exploration"]
+    assert f"ladder.shared={tmp_path}/whole" in commands["ladder"]
     ran.clear()
     assert main(curriculum(tmp_path, *shared, name="without")) == 0 and not ran
 

@@ -93,10 +93,10 @@ def read_trajectories(path: str | Path) -> Iterator[Trajectory]:
     """The trajectories of a collection's folder, or of one JSONL file."""
     path = Path(path)
     if not path.exists():
-        raise UserError(f"{path}: no such folder or file of trajectories; make one with +recipe=collect")
+        raise UserError(f"{path}: no such folder or file of trajectories; make one with +recipe=collect or explore")
     files = shards_of(path, "episodes") if path.is_dir() else [path]
     if not files:
-        raise UserError(f"{path}: no episodes-00000.jsonl there; make some with +recipe=collect")
+        raise UserError(f"{path}: no episodes-00000.jsonl there; make some with +recipe=collect or explore")
     for file in files:
         yield from read_jsonl(file, Trajectory)
 
