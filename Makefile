@@ -10,7 +10,7 @@ setup:
 	@PYTHON="$(PYTHON)" bash setup.sh $(VENV)
 
 quickstart: setup
-	$(BIN)/python -m lam_train +recipe=quickstart $(ARGS)
+	$(BIN)/python -m lam_train +recipe=curriculum run_dir=runs/quickstart $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from lam_train.batching.pack import Pack
+from lam_train.model.tree_attention import MODEL_TYPES, NAME, query_blocks
 
 
 def tree_mask(subtree_end_T: torch.Tensor, positions_T: torch.Tensor, window: int | None = None) -> torch.Tensor:
@@ -43,5 +44,15 @@ def attention_inputs(pack: Pack, config) -> dict:
     An explicit four-dimensional mask, always: with none, or with an all-ones one, or with `use_cache=True`,
     transformers lets the samples of a row attend to each other without a warning.
     """
+    inputs = {"position_ids": pack.positions[None], "use_cache": False}
+    if by_blocks(pack, config):
+        placeholder = torch.empty(1, 1, 0, 0)  # four dimensions: transformers makes no mask of its own
+        return inputs | {"attention_mask": placeholder, "tree": query_blocks(pack.subtree_end)}
     attention = masks_by_layer(config, lambda window: tree_mask(pack.subtree_end, pack.positions, window)[None, None])
-    return {"attention_mask": attention, "position_ids": pack.positions[None], "use_cache": False}
+    return inputs | {"attention_mask": attention}
+
+
+def by_blocks(pack: Pack, config) -> bool:
+    """Whether a pack's attention is computed path by path (`tree_attention`) instead of with a mask."""
+    known = config._attn_implementation == NAME and config.model_type in MODEL_TYPES
+    return known and pack.tokens.device.type == "cpu" and not getattr(config, "attention_dropout", 0.0)

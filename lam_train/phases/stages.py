@@ -19,6 +19,7 @@ from lam_train.train.run_directory import RunDirectory
 log = logging.getLogger(__name__)
 
 BASE = "base"
+ATTEMPTS = "stage.seconds"  # in a stage's folder: what attempts took that did not end
 SEEDS = {  # kind of run -> the settings that curriculum.seed sets
     **dict.fromkeys(("task_plan", "expert_imitation", "self_boosting", "reward_model"), ("trainer.seed",)),
     "explore": ("policy.local.seed",),
@@ -50,12 +51,23 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
 
 
 def run_and_mark(command: list[str], folder: Path, inputs: dict[str, str]) -> float:
-    """Runs a command line of ours, whose run directory is `folder`, marks that as ended, and returns the seconds."""
+    """Runs a command line of ours, whose run directory is `folder`, marks that as ended, and returns the seconds.
+
+    Those of earlier attempts that were stopped count too, but not of one that was killed outright.
+    """
     log.info("  python -m lam_train %s", shlex.join(command))
+    attempts = folder / ATTEMPTS
+    before = float(attempts.read_text(encoding="utf-8")) if attempts.is_file() else 0.0
     begun = time.perf_counter()
-    _run(command)
-    seconds = round(time.perf_counter() - begun, 1)
+    try:
+        _run(command)
+    except BaseException:
+        folder.mkdir(parents=True, exist_ok=True)
+        attempts.write_text(f"{before + time.perf_counter() - begun:.1f}\n", encoding="utf-8")
+        raise
+    seconds = round(before + time.perf_counter() - begun, 1)
     Lineage(command=command, inputs=inputs, seconds=seconds, ended=now()).write(folder)
+    attempts.unlink(missing_ok=True)
     return seconds
 
 

@@ -16,6 +16,7 @@ from lam_train.batching.pack import Pack
 from lam_train.errors import Fault, UserError
 from lam_train.report.training import plot_training
 from lam_train.settings import Settings
+from lam_train.train.allocator import keep_freed_blocks
 from lam_train.train.checkpoint import Checkpoint, Checkpoints
 from lam_train.train.distributed import World, sum_over_ranks
 from lam_train.train.engine import EngineSettings, build_engine
@@ -113,6 +114,8 @@ class Trainer:
         self.stopped = ""
         self.settings, self.checkpoints, self.metrics = settings, checkpoints, metrics
         self.tracker, self.world, self.recipe = tracker, world, recipe
+        if world.device.type == "cpu":
+            keep_freed_blocks()
         model = model.to(world.device)
         self.guard = GradientGuard(model, world.device)
         self.engine = build_engine(

@@ -59,62 +59,6 @@ def test_recipe_that_trains_takes_two_steps_with_the_tiny_model(plans, tmp_path,
 
 
 @pytest.mark.writer
-def test_quickstart_goes_from_documentation_to_a_model_that_acts(tmp_path, monkeypatch):
-    """All five stages for real, with the tiny model and plans of one's own in place of the download."""
-    monkeypatch.chdir(tmp_path)
-    rows = [row | {"page": f"page {i // 2}"} for i, row in enumerate(plan_rows(120, seed=5))]
-    for row in rows:
-        row["task"] = f"Insert the {row['task']} of item {row['task_id']}"
-        row["plan"] = [f"Click the {step} button of {row['task_id']}." for step in row["plan"]]
-    write_rows(tmp_path / "own.jsonl", rows)
-    smaller = {
-        "plans": ["collect.output=${run_dir}/plans", "collect.packages=[]", "collect.own=own.jsonl"],
-        "phase1": ["model=tiny", "data.train=${run_dir}/plans/train.jsonl", "trainer.max_steps=2"],
-        "trajectories": [
-            "trajectories.output=${run_dir}/trajectories/episodes",
-            "trajectories.families=[bold]",
-            "trajectories.splits=[train]",
-            "trajectories.most_tasks=4",
-            "app.instances=1",
-        ],
-        "phase2": [
-            "model.path=${run_dir}/phase1/model",
-            "data.train=${run_dir}/trajectories/episodes",
-            "batching.max_tokens=8192",
-            "trainer.max_steps=2",
-        ],
-        "evaluation": [
-            "model=tiny",
-            "~evaluate_online.models.LAM1",
-            "evaluate_online.models.LAM2=${run_dir}/phase2/model",
-            "evaluate_online.families=[bold]",
-            "evaluate_online.limit=2",
-            "policy.local.max_new_tokens=4",
-            "app.instances=1",
-        ],
-    }
-    overrides = [f"stages.{name}.overrides={json.dumps(changed)}" for name, changed in smaller.items()]
-    assert main(["+recipe=quickstart", *overrides, "run_dir=runs/quick"]) == 0
-    run_dir = tmp_path / "runs" / "quick"
-    report = (run_dir / "evaluation" / "evaluation" / "evaluation.md").read_text()
-    assert "LAM2" in report and "expert" in report
-    for name in (
-        "plans/card.md",
-        "phase1/model/config.json",
-        "trajectories/episodes/README.md",
-        "phase2/loss.png",
-        "phase2/model/step_format.json",
-        "evaluation/evaluation/episodes.html",
-    ):
-        assert (run_dir / name).stat().st_size > 0, name
-    for path in yaml.safe_load((ROOT / "recipes/quickstart.yaml").read_text())["results"]:
-        assert (run_dir / path).exists(), path
-    before = (run_dir / "phase2/log").read_bytes()
-    assert main(["+recipe=quickstart", *overrides, "run_dir=runs/quick"]) == 0  # again: no stage is run twice
-    assert (run_dir / "phase2/log").read_bytes() == before
-
-
-@pytest.mark.writer
 def test_the_whole_curriculum_runs_with_the_tiny_model_in_a_real_writer(tmp_path, monkeypatch):
     """All thirteen stages, with plans of one's own in place of the download; then the table again from its JSON."""
     monkeypatch.chdir(tmp_path)
@@ -142,7 +86,9 @@ def test_the_whole_curriculum_runs_with_the_tiny_model_in_a_real_writer(tmp_path
         assert row in page
     counts = json.loads((run_dir / "exploration/data/counts.json").read_text())
     assert counts["all"]["rollouts"] == 4
-    for path in yaml.safe_load((ROOT / "recipes/curriculum.yaml").read_text())["results"]:
+    made = ["plans/data/card.md", "phase1/model/config.json", "trajectories/data/README.md", "phase2/loss.png"]
+    made += ["phase2/model/step_format.json", "online/evaluation/episodes.html"]
+    for path in (*made, *yaml.safe_load((ROOT / "recipes/curriculum.yaml").read_text())["results"]):
         assert (run_dir / path).exists(), path
     again = ["+recipe=ladder", f"ladder.data={run_dir}/ladder/ladder/ladder.json", "ladder.output=again"]
     assert main(again) == 0 and (tmp_path / "again/README.md").read_text() == page
@@ -150,7 +96,7 @@ def test_the_whole_curriculum_runs_with_the_tiny_model_in_a_real_writer(tmp_path
 
 
 def test_stages_are_checked_before_the_first_one_runs(tmp_path):
-    overrides = ["+recipe=quickstart", "stages.evaluation.overrides=[evaluate_online.limitt=3]", f"run_dir={tmp_path}"]
+    overrides = ["+recipe=curriculum", "stages.online.size=[evaluate_online.limitt=3]", f"run_dir={tmp_path}"]
     assert main(overrides) == 2
     assert not (tmp_path / "plans").exists()
 
@@ -191,7 +137,7 @@ def test_readme_has_no_other_command_than_the_tested_and_the_two_of_make():
     assert others == ["make quickstart", "make test"]
     for line in others:
         dry = subprocess.run([*line.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True)
-        assert dry.returncode == 0 and ("lam_train +recipe=quickstart" in dry.stdout) == (line == "make quickstart")
+        assert dry.returncode == 0 and ("lam_train +recipe=curriculum" in dry.stdout) == (line == "make quickstart")
 
 
 def test_readme_launch_lines_are_marked_and_compose():

@@ -1,5 +1,7 @@
 """A packed forest learns what its samples learn one by one, and its trees never see each other."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from lam_train.language.sample import Sample, Samples, Segment
 from lam_train.model.attention import attention_inputs
 from lam_train.model.load import LoraSettings, ModelSettings, load_model
 from lam_train.model.trainable import TrainableModel, add_lora
+from lam_train.model.tree_attention import NAME, query_blocks
 from lam_train.objectives.imitation import imitation_loss
 
 VOCABULARY = 259
@@ -123,6 +126,44 @@ def test_alone_is_what_transformers_computes():
         assert -model(pack).mean().item() == pytest.approx(expected, rel=1e-5)
 
 
+KINDS = {
+    "llama": {},
+    "mistral": {"sliding_window": None},
+    "mistral with a window": {"sliding_window": 7},
+    "qwen2 with a window in half of its layers": {
+        "sliding_window": 7, "use_sliding_window": True, "layer_types": ["full_attention", "sliding_attention"] * 2
+    },
+    "qwen3": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attention_by_paths_is_attention_with_a_dense_mask(kind):
+    """Loss and every gradient, on all forests, for each kind of model that takes the faster way."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    small = {
+        "vocab_size": VOCABULARY, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "pad_token_id": 2,
+    }  # fmt: skip
+    config = AutoConfig.for_model(kind.split()[0], **small, **KINDS[kind])
+    models = []
+    for attention in ("sdpa", NAME):
+        torch.manual_seed(0)
+        causal = AutoModelForCausalLM.from_config(deepcopy(config), attn_implementation=attention)
+        models.append(TrainableModel(causal))
+    for name in FORESTS:
+        samples = samples_of(name)
+        results = [loss_and_gradients(model, samples, BatchingSettings(workers=0)) for model in models]
+        (loss, gradients, batch), (other_loss, other_gradients, _) = results
+        assert "tree" in attention_inputs(batch.packs[0], models[1].causal.config)
+        assert "tree" not in attention_inputs(batch.packs[0], models[0].causal.config)
+        assert other_loss == pytest.approx(loss, rel=1e-5)
+        for key, gradient in gradients.items():
+            error = (gradient - other_gradients[key]).norm() / gradient.norm()
+            assert error < 1e-5, f"{name}, {key}: {error}"
+
+
 def test_first_token_of_every_branch_is_learned():
     """The branch point: each sample's first target is predicted from the last token of the shared prefix."""
     samples = samples_of("one level")
@@ -186,8 +227,19 @@ def test_the_mask_is_the_ancestors_by_brute_force():
             last = [*last[:depth], row]
             paths[row] = tuple(pack.tokens[last].tolist())
             expected[row, last] = True
-        inputs = attention_inputs(pack, tiny().causal.config)
+        inputs = attention_inputs(pack, load_model(ModelSettings(source="tiny", attention="dense")).config)
         assert torch.equal(inputs["attention_mask"][0, 0], expected), name
         assert inputs["use_cache"] is False
+        seen = torch.zeros_like(expected)
+        for most in (1, 3, 128):
+            blocks = query_blocks(pack.subtree_end, most)
+            assert [row for b in blocks for row in range(b.start, b.stop)] == list(range(len(pack.tokens)))
+            for block in blocks:
+                keys = [row for first, last in block.keys for row in range(first, last)]
+                assert len(keys) == block.path and keys[-block.size :] == list(range(block.start, block.stop))
+                for place, row in enumerate(range(block.start, block.stop)):
+                    seen[row] = False
+                    seen[row, keys[: block.path - block.size + place + 1]] = True
+            assert torch.equal(seen, expected), name
         whole = {tuple(samples.tokens(i).tolist()) for i in range(len(samples))}
         assert {path for path in paths.values() if path in whole} == whole

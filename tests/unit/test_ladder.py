@@ -7,8 +7,8 @@ import pytest
 from lam_train.__main__ import main
 from lam_train.evaluate.acting_results import ActingReport, Group, PairedDifference, Score
 from lam_train.evaluate.statistics import Estimate
-from lam_train.phases.lineage import Lineage
 from lam_train.phases.ladder import gather
+from lam_train.phases.lineage import Lineage
 from lam_train.report.ladder import hacking, page
 
 

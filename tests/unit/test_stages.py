@@ -1,5 +1,7 @@
 """Stages: their commands, what they are made from, skipping, sharing, going on; with stages that only write files."""
 
+import time
+
 import pytest
 
 from lam_train.__main__ import main
@@ -113,6 +115,22 @@ def test_another_seed_trains_and_samples_anew_on_the_same_data(tmp_path, ran):
     assert said["phase1"] == said["phase3"] == said["phase4a"] == ["trainer.seed=3"]
     assert said["exploration"] == ["policy.local.seed=3"] and said["online"] == []
     assert said["phase4b"] == ["trainer.seed=3", "policy.local.seed=3"]
+
+
+def test_the_seconds_of_a_stopped_attempt_count(tmp_path, monkeypatch):
+    stopped = [True]
+
+    def run(_command: list[str]) -> None:
+        time.sleep(0.2)
+        if stopped.pop() if stopped else False:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages_module, "_run", run)
+    with pytest.raises(KeyboardInterrupt):
+        stages_module.run_and_mark([], tmp_path / "stage", {})
+    assert not (tmp_path / "stage/stage.json").exists()
+    assert stages_module.run_and_mark([], tmp_path / "stage", {}) >= 0.4
+    assert stages_module.run_and_mark([], tmp_path / "stage", {}) < 0.4
 
 
 def test_the_plan_runs_nothing(tmp_path, ran, capsys):

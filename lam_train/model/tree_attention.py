@@ -1,0 +1,161 @@
+"""Attention of a packed forest on a CPU, without a mask: each block of queries sees its own path's keys and no others.
+
+A dense mask makes every token of a row pay for every other; the tokens of a path are a third to a sixth of them
+(docs/performance.md). Exact: softmax in float32 over the same scores.
+
+Legend: T tokens of a row, H query heads, G key-value heads, R = H / G queries a key-value head, D head size; n queries
+of a block, K keys of its path.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+NAME = "lam_tree"  # as a transformers attention implementation
+QUERIES = 128  # most in a block: its scores stay in the processor's cache
+MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")  # those whose attention is what `TreeAttention` computes
+
+
+@dataclass(frozen=True)
+class Block:
+    """Queries start … stop - 1 of a row, one unbranched stretch of a path, and the rows of all keys of that path."""
+
+    start: int
+    stop: int
+    keys: tuple[tuple[int, int], ...]  # row ranges [first, last), in the path's order; the last ends at `stop`
+
+    @property
+    def size(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def path(self) -> int:
+        """How many keys."""
+        return sum(last - first for first, last in self.keys)
+
+
+def query_blocks(subtree_end_T: torch.Tensor, most: int = QUERIES) -> list[Block]:
+    """The blocks of a row, in its order. Tokens whose subtrees end together lie on one path (`Pack.subtree_end`)."""
+    ends = subtree_end_T.numpy()
+    cuts = np.flatnonzero(np.diff(ends)) + 1
+    path: list[tuple[int, int, int]] = []  # the stretches above: first row, last, the end of their subtrees
+    blocks = []
+    for first, last in zip([0, *cuts.tolist()], [*cuts.tolist(), len(ends)], strict=True):
+        while path and path[-1][2] <= first:
+            path.pop()
+        above: list[tuple[int, int]] = []
+        for begin, end, _ in path:
+            joined = above and above[-1][1] == begin
+            above[-1:] = [(above[-1][0], end)] if joined else [*above[-1:], (begin, end)]
+        for start in range(first, last, most):
+            stop = min(start + most, last)
+            joined = above and above[-1][1] == first
+            own = [(above[-1][0], stop)] if joined else [*above[-1:], (first, stop)]
+            blocks.append(Block(start, stop, (*above[:-1], *own)))
+        path.append((first, last, int(ends[first])))
+    return blocks
+
+
+def layer_window(config, layer: int) -> int | None:
+    """How many positions back a layer's queries see; None: all."""
+    kinds, window = getattr(config, "layer_types", None), getattr(config, "sliding_window", None)
+    return window if not kinds or kinds[layer] == "sliding_attention" else None
+
+
+class TreeAttention(torch.autograd.Function):
+    """softmax(q k^T scale) v, each query over the keys of its own path; the scores are computed again in backward."""
+
+    @staticmethod
+    def forward(ctx, q_GRTD, k_GTD, v_GTD, blocks: list[Block], scale: float, window: int | None):
+        groups, repeats, _, width = q_GRTD.shape
+        scaled, keys = q_GRTD.float() * scale, k_GTD.float()
+        out_GRTD = torch.empty_like(q_GRTD)
+        for block in blocks:
+            weights = _weights(scaled, keys, block, window)
+            values = torch.bmm(weights.to(v_GTD.dtype), _gather(v_GTD, block))
+            out_GRTD[:, :, block.start : block.stop] = values.view(groups, repeats, block.size, width)
+        ctx.save_for_backward(q_GRTD, k_GTD, v_GTD)
+        ctx.blocks, ctx.scale, ctx.window = blocks, scale, window
+        return out_GRTD
+
+    @staticmethod
+    def backward(ctx, grad_GRTD):
+        q_GRTD, k_GTD, v_GTD = ctx.saved_tensors
+        groups, repeats, _, width = q_GRTD.shape
+        scaled, keys = q_GRTD.float() * ctx.scale, k_GTD.float()
+        low = scaled.to(q_GRTD.dtype)
+        grad_q = torch.empty_like(q_GRTD)
+        grad_k, grad_v = torch.zeros_like(keys), torch.zeros_like(keys)
+        for block in ctx.blocks:
+            weights = _weights(scaled, keys, block, ctx.window)
+            grad = _queries(grad_GRTD, block)
+            to_values = torch.bmm(weights.to(grad.dtype).transpose(1, 2), grad)
+            grad_weights = torch.bmm(grad, _gather(v_GTD, block).transpose(1, 2)).float()
+            grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, torch.float32).to(grad.dtype)
+            own = torch.bmm(grad_scores, _gather(k_GTD, block)) * ctx.scale
+            grad_q[:, :, block.start : block.stop] = own.view(groups, repeats, block.size, width)
+            to_keys = torch.bmm(grad_scores.transpose(1, 2), _queries(low, block))
+            done = 0
+            for first, last in block.keys:
+                part = slice(done, done + last - first)
+                grad_k[:, first:last] += to_keys[:, part]
+                grad_v[:, first:last] += to_values[:, part]
+                done = part.stop
+        return grad_q, grad_k.to(k_GTD.dtype), grad_v.to(v_GTD.dtype), None, None, None
+
+
+def _queries(x_GRTD: torch.Tensor, block: Block) -> torch.Tensor:
+    """[G, R n, D]: a block's rows of all heads that share a key-value head."""
+    rows = x_GRTD[:, :, block.start : block.stop]
+    return rows.reshape(len(rows), -1, rows.shape[-1])
+
+
+def _gather(x_GTD: torch.Tensor, block: Block) -> torch.Tensor:
+    """[G, K, D]: the rows of a block's path."""
+    parts = [x_GTD[:, first:last] for first, last in block.keys]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _weights(scaled_GRTD: torch.Tensor, k_GTD: torch.Tensor, block: Block, window: int | None) -> torch.Tensor:
+    """float32 [G, R n, K]: how much each query takes of each key; rows add up to 1."""
+    queries = _queries(scaled_GRTD, block)
+    scores = torch.bmm(queries, _gather(k_GTD, block).transpose(1, 2))
+    n, keys = block.size, block.path
+    by_query = scores.view(len(scores), -1, n, keys)
+    by_query[..., keys - n :] += torch.full((n, n), -torch.inf).triu_(1)
+    if window is not None and keys > window:
+        by_query += torch.full((n, keys), -torch.inf).tril_(keys - n - window)
+    return torch.softmax(scores, dim=-1)
+
+
+def tree_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, tree=None, **kwargs):
+    """Transformers' interface: query [1, H, T, D], key and value [1, G, T, D]; the output is [1, T, H, D].
+
+    `tree` is a row's blocks; without it this is plain SDPA.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    if tree is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
+        )
+    if dropout:
+        raise ValueError("tree attention has no dropout; the model's attention_dropout must be 0")
+    _, heads, tokens, width = query.shape
+    groups = key.shape[1]
+    scale = width**-0.5 if scaling is None else scaling
+    window = layer_window(module.config, module.layer_idx)
+    grouped = query[0].reshape(groups, heads // groups, tokens, width)
+    out = TreeAttention.apply(grouped, key[0], value[0], tree, scale, window)
+    return out.reshape(1, heads, tokens, width).transpose(1, 2), None
+
+
+def register() -> str:
+    """Makes it known to transformers, with SDPA's masks where there is no tree; returns its name."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(NAME, tree_attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    return NAME
