@@ -53,10 +53,15 @@ class PpoObjective(Steering):
         values = values[torch.from_numpy(e.offsets[:-1]).to(device)]  # where the action begins: the state's value
         log_ratio = log_ratios(logprobs, old, owners, self.settings.ratio)
         policy = clipped_objective(log_ratio, advantages[owners], pack.weights, self.settings.clip)
-        kl, kl_old = (kl_estimate(logprobs, other).sum() for other in (reference, old))
+        kl, kl_old = (self._divergence(logprobs, other).sum() for other in (reference, old))
         value = value_loss(values, old_values, returns, self.settings.value_clip)
         self._count(log_ratio, kl_old, kl, entropies, rewards, values, returns, value, advantages[owners])
         return policy + self.coefficient * kl + (self.settings.value_weight * value if self.uses_values else 0)
+
+    def _divergence(self, logprobs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """[N]: from the side whose tokens these are. Recorded ones are not the policy's own: estimated from its side,
+        one that it gave up would count e to the nats that it lost."""
+        return kl_estimate(logprobs, other) if self.settings.actions == "sampled" else kl_estimate(other, logprobs)
 
     @torch.no_grad()
     def _count(self, log_ratio, kl_old, kl, entropies, rewards, values, returns, value, advantages) -> None:
@@ -74,8 +79,8 @@ class PpoObjective(Steering):
     def before_update(self, world: World) -> dict[str, float]:
         """The step's numbers, over all ranks; raises StopTraining where the KL is beyond its limit.
 
-        `kl` is from the reference, `kl_old` from the policy that acted, both nats an action; the coefficient told is
-        the one that this step used.
+        `kl` is from the reference, `kl_old` from the policy that acted, both nats an action: KL(policy || other) of
+        sampled answers, KL(other || policy) of recorded ones. The coefficient told is the one that this step used.
         """
         mine = [0.0] * len(SUMS) if self._sums is None else self._sums.tolist()
         self._sums = None

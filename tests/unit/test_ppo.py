@@ -290,14 +290,17 @@ def test_the_padding_pack_counts_for_nothing(one_rank):
 def test_it_stops_before_the_update_where_the_kl_passes_its_limit(one_rank):
     ours = objective(kl_limit=0.5)
     moved = POLICY["t/1"].clone()
-    moved[0] -= 2.0  # KL estimate e^2 - 1 - 2
+    moved[0] -= 2.0  # KL estimate of a recorded action, e^-2 - 1 + 2; of a sampled one, e^2 - 1 - 2
     ours(moved, pack_of("t/1"))
-    with pytest.raises(StopTraining, match=r"KL from the starting model 4\.389 nats an action, ppo\.kl_limit=0\.5"):
+    with pytest.raises(StopTraining, match=r"KL from the starting model 1\.135 nats an action, ppo\.kl_limit=0\.5"):
         ours.before_update(world())
     ours = objective(kl_limit=None)
     ours(moved, pack_of("t/1"))
-    assert ours.before_update(world())["kl"] == pytest.approx(np.e**2 - 3, rel=1e-5)
+    assert ours.before_update(world())["kl"] == pytest.approx(np.e**-2 + 1, rel=1e-5)
     assert ours.coefficient > 0.2 and objective().coefficient == 0.2
+    ours = objective(kl_limit=None, actions="sampled")
+    ours(moved, pack_of("t/1"))
+    assert ours.before_update(world())["kl"] == pytest.approx(np.e**2 - 3, rel=1e-5)
 
 
 def test_the_coefficient_is_part_of_the_state(one_rank):
