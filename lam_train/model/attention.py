@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from lam_train.batching.pack import Pack
-from lam_train.model.tree_attention import MODEL_TYPES, NAME, query_blocks
+from lam_train.model.tree_attention import FLEX, MODEL_TYPES, NAME, flex_masks, layer_window, query_blocks
 
 
 def tree_mask(subtree_end_T: torch.Tensor, positions_T: torch.Tensor, window: int | None = None) -> torch.Tensor:
@@ -45,9 +45,15 @@ def attention_inputs(pack: Pack, config) -> dict:
     transformers lets the samples of a row attend to each other without a warning.
     """
     inputs = {"position_ids": pack.positions[None], "use_cache": False}
-    if by_blocks(pack, config):
+    tree = None
+    if config._attn_implementation == FLEX:
+        windows = (layer_window(config, layer) for layer in range(config.num_hidden_layers))
+        tree = flex_masks(pack, windows)
+    elif by_blocks(pack, config):
+        tree = query_blocks(pack.subtree_end)
+    if tree is not None:
         placeholder = torch.empty(1, 1, 0, 0)  # four dimensions: transformers makes no mask of its own
-        return inputs | {"attention_mask": placeholder, "tree": query_blocks(pack.subtree_end)}
+        return inputs | {"attention_mask": placeholder, "tree": tree}
     attention = masks_by_layer(config, lambda window: tree_mask(pack.subtree_end, pack.positions, window)[None, None])
     return inputs | {"attention_mask": attention}
 

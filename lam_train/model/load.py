@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from lam_train.errors import UserError
 from lam_train.model.sentencepiece import check_against_sentencepiece, fast_tokenizer_from_sentencepiece
 from lam_train.model.tiny import tiny_config, tiny_tokenizer
-from lam_train.model.tree_attention import register
+from lam_train.model.tree_attention import FLEX, NAME, register
 from lam_train.settings import Settings
 
 
@@ -42,8 +42,9 @@ class ModelSettings(Settings):
     """where a converted package model is kept"""
     gradient_checkpointing: bool = False
     """recompute activations in the backward pass: less memory, about a third more time"""
-    attention: Literal["auto", "dense"] = "auto"
-    """in training: each token's own path of a row where that is faster (on a CPU), or always a dense mask"""
+    attention: Literal["auto", "dense", "flex"] = "auto"
+    """in training: each token's own path of a row where that is faster (on a CPU), else a dense mask; always a dense
+    mask; or PyTorch's FlexAttention, for GPUs (not measured on one yet)"""
     lora: LoraSettings | None = None
     """null: full fine-tuning"""
     trust_remote_code: bool = False
@@ -151,7 +152,8 @@ def load_model(settings: ModelSettings, dtype: torch.dtype = torch.float32, seed
     from transformers import AutoModelForCausalLM
 
     folder = resolve_folder(settings)
-    attention = register() if settings.attention == "auto" else "sdpa"
+    register()
+    attention = {"auto": NAME, "dense": "sdpa", "flex": FLEX}[settings.attention]
     if folder is None:
         # A fork keeps the caller's random state: loading a model must not move the run's random numbers.
         with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,6 @@
-"""Attention of a packed forest on a CPU, without a mask: each block of queries sees its own path's keys and no others.
+"""Attention of a packed forest without a dense mask: each block of queries sees its own path's keys and no others.
+
+On a CPU with matrix products of our own (`TreeAttention`), on a GPU with PyTorch's FlexAttention (`flex_masks`).
 
 A dense mask makes every token of a row pay for every other; the tokens of a path are a third to a sixth of them
 (docs/performance.md). Exact: softmax in float32 over the same scores.
@@ -7,12 +9,16 @@ Legend: T tokens of a row, H query heads, G key-value heads, R = H / G queries a
 of a block, K keys of its path.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 
-NAME = "lam_tree"  # as a transformers attention implementation
+from lam_train.batching.pack import Pack
+
+NAME, FLEX = "lam_tree", "lam_flex"  # as transformers attention implementations
 QUERIES = 128  # most in a block: its scores stay in the processor's cache
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")  # those whose attention is what `TreeAttention` computes
 
@@ -132,7 +138,7 @@ def _weights(scaled_GRTD: torch.Tensor, k_GTD: torch.Tensor, block: Block, windo
 def tree_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, tree=None, **kwargs):
     """Transformers' interface: query [1, H, T, D], key and value [1, G, T, D]; the output is [1, T, H, D].
 
-    `tree` is a row's blocks; without it this is plain SDPA.
+    `tree` is a row's blocks, or its `flex_masks`; without it this is plain SDPA.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -146,16 +152,44 @@ def tree_attention(module, query, key, value, attention_mask, scaling=None, drop
     groups = key.shape[1]
     scale = width**-0.5 if scaling is None else scaling
     window = layer_window(module.config, module.layer_idx)
+    if isinstance(tree, dict):
+        attend = _flex_attention(query.device.type)
+        out = attend(query, key, value, block_mask=tree[window], scale=scale, enable_gqa=groups != heads)
+        return out.transpose(1, 2), None
     grouped = query[0].reshape(groups, heads // groups, tokens, width)
     out = TreeAttention.apply(grouped, key[0], value[0], tree, scale, window)
     return out.reshape(1, heads, tokens, width).transpose(1, 2), None
 
 
-def register() -> str:
-    """Makes it known to transformers, with SDPA's masks where there is no tree; returns its name."""
+def flex_masks(pack: Pack, windows: Iterable[int | None]) -> dict:
+    """window -> FlexAttention's block mask of a row, made once for all layers that see as far."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    ends, positions, tokens = pack.subtree_end, pack.positions, len(pack.tokens)
+
+    def masked(window: int | None):
+        def sees(_batch, _head, query, key):
+            on_path = (key <= query) & (query < ends[key])
+            return on_path if window is None else on_path & (positions[query] - positions[key] < window)
+
+        return create_block_mask(sees, None, None, tokens, tokens, device=ends.device)
+
+    return {window: masked(window) for window in set(windows)}
+
+
+@cache
+def _flex_attention(device: str):
+    """Compiled where there is a GPU; else PyTorch's plain version, which is slow and for tests."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=True) if device == "cuda" else flex_attention
+
+
+def register() -> None:
+    """Makes both known to transformers, with SDPA's masks where there is no tree."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    AttentionInterface.register(NAME, tree_attention)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-    return NAME
+    for name in (NAME, FLEX):
+        AttentionInterface.register(name, tree_attention)
+        AttentionMaskInterface.register(name, sdpa_mask)

@@ -138,6 +138,8 @@ def say(run_dir: RunDirectory, world: World, title: str, counts: dict, steps: in
 
 def load_learner(recipe: Recipe) -> torch.nn.Module:
     """The causal model that is trained, with its adapters where the recipe has some."""
+    if recipe.model.attention == "flex" and not torch.cuda.is_available():
+        raise UserError("model.attention=flex needs a GPU: PyTorch's FlexAttention has no backward pass on a CPU")
     causal = load_model(recipe.model, DTYPES[recipe.engine.dtype], recipe.trainer.seed)
     if recipe.model.gradient_checkpointing:
         causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

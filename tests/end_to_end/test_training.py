@@ -153,6 +153,8 @@ def test_corrupt_line_empty_data_missing_files(plans, tmp_path, capsys, caplog):
     assert "the data is empty" in mistake(capsys, caplog, *base, f"data.train={tmp_path}/empty.jsonl")
     assert "no such file" in mistake(capsys, caplog, *base, f"data.train={tmp_path}/nowhere.jsonl")
     assert "no such folder" in mistake(capsys, caplog, *base, f"model.path={tmp_path}/nowhere")
+    if not torch.cuda.is_available():
+        assert "needs a GPU" in mistake(capsys, caplog, *base, "model.attention=flex")
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 

@@ -4,12 +4,30 @@ import pytest
 import torch
 
 from lam_train.batching.layout import BatchingSettings
+from lam_train.model.load import ModelSettings, load_model
+from lam_train.model.trainable import TrainableModel
 from lam_train.phases.run import run
 from lam_train.recipe import compose_recipe
 from tests.conftest import base_overrides, metrics
 from tests.invariant.test_trees import FORESTS, loss_and_gradients, samples_of, tiny
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
+
+
+@pytest.mark.parametrize("name", FORESTS)
+def test_flex_attention_is_attention_with_a_dense_mask(name):
+    """In fp32 with exact products: loss and every gradient."""
+    torch.set_float32_matmul_precision("highest")
+    samples, results = samples_of(name), []
+    for attention in ("dense", "flex"):
+        model = TrainableModel(load_model(ModelSettings(source="tiny", attention=attention))).to("cuda")
+        original = model.forward
+        model.forward = lambda pack, original=original: original(pack.to(torch.device("cuda"))).cpu()
+        results.append(loss_and_gradients(model, samples, BatchingSettings(workers=0)))
+    (loss, gradients, _), (other_loss, other_gradients, _) = results
+    assert other_loss == pytest.approx(loss, rel=1e-4)
+    for key, gradient in gradients.items():
+        assert (gradient - other_gradients[key]).norm() < 1e-3 * gradient.norm(), key
 
 
 @pytest.mark.parametrize("name", FORESTS)

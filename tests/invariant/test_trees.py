@@ -13,7 +13,7 @@ from lam_train.language.sample import Sample, Samples, Segment
 from lam_train.model.attention import attention_inputs
 from lam_train.model.load import LoraSettings, ModelSettings, load_model
 from lam_train.model.trainable import TrainableModel, add_lora
-from lam_train.model.tree_attention import NAME, query_blocks
+from lam_train.model.tree_attention import FLEX, NAME, query_blocks, register
 from lam_train.objectives.imitation import imitation_loss
 
 VOCABULARY = 259
@@ -147,21 +147,25 @@ def test_attention_by_paths_is_attention_with_a_dense_mask(kind):
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "pad_token_id": 2,
     }  # fmt: skip
     config = AutoConfig.for_model(kind.split()[0], **small, **KINDS[kind])
+    register()
     models = []
-    for attention in ("sdpa", NAME):
+    for attention in ("sdpa", NAME, FLEX):
         torch.manual_seed(0)
         causal = AutoModelForCausalLM.from_config(deepcopy(config), attn_implementation=attention)
         models.append(TrainableModel(causal))
+    dense, by_paths, flex = models
     for name in FORESTS:
         samples = samples_of(name)
-        results = [loss_and_gradients(model, samples, BatchingSettings(workers=0)) for model in models]
-        (loss, gradients, batch), (other_loss, other_gradients, _) = results
-        assert "tree" in attention_inputs(batch.packs[0], models[1].causal.config)
-        assert "tree" not in attention_inputs(batch.packs[0], models[0].causal.config)
+        loss, gradients, batch = loss_and_gradients(dense, samples, BatchingSettings(workers=0))
+        other_loss, other_gradients, _ = loss_and_gradients(by_paths, samples, BatchingSettings(workers=0))
+        (pack,) = batch.packs
+        assert ["tree" in attention_inputs(pack, model.causal.config) for model in models] == [False, True, True]
         assert other_loss == pytest.approx(loss, rel=1e-5)
         for key, gradient in gradients.items():
             error = (gradient - other_gradients[key]).norm() / gradient.norm()
             assert error < 1e-5, f"{name}, {key}: {error}"
+        with torch.no_grad():  # FlexAttention has no backward pass on a CPU: tests/gpu has it
+            torch.testing.assert_close(flex(pack), dense(pack), rtol=1e-5, atol=1e-5)
 
 
 def test_first_token_of_every_branch_is_learned():
