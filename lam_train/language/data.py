@@ -47,6 +47,11 @@ class DataSettings(Settings):
     on_bad_record: Literal["refuse", "skip"] = "refuse"
     """a line that cannot be read: stop with file and line, or leave it out and count it"""
 
+    def model_post_init(self, _context) -> None:
+        sources = len(listed(self.train))
+        if self.weights is not None and len(self.weights) != sources:
+            raise ValueError(f"weights={self.weights}: {len(self.weights)} weights for {sources} sources in train")
+
 
 def shipped_folder() -> Path:
     """`data/` of the checkout, or of the installed package."""
@@ -101,8 +106,6 @@ def read_samples(
     seen: dict[str, str] = {}
     sources = [resolve_data(source) for source in listed(where)]
     weights = source_weights or [1.0] * len(sources)
-    if len(weights) != len(sources):
-        raise UserError(f"data.weights={weights}: {len(weights)} weights for {len(sources)} sources in {key}")
     found = (
         (weight, *row)
         for source, weight in zip(sources, weights, strict=True)

@@ -21,6 +21,8 @@ class StageSettings(Settings):
     model of `curriculum.model`"""
     data: list[str] = Field(default_factory=list)
     """paths for data.train; those in a skipped stage's folder are left out"""
+    without: list[str] = Field(default_factory=list)
+    """those of `data` that a size leaves out"""
     uses: dict[str, str] = Field(default_factory=dict)
     """setting -> path of what another stage made; left out where that stage is skipped"""
     reads: list[str] = Field(default_factory=list)

@@ -13,6 +13,7 @@ from rich.console import Console
 from lam_train.errors import Fault, UserError
 from lam_train.phases.lineage import Lineage, digest, now, set_aside
 from lam_train.phases.stage_plan import print_plan
+from lam_train.phases.stage_settings import StageSettings
 from lam_train.recipe import Recipe, compose_recipe, recipe_files
 from lam_train.train.run_directory import RunDirectory
 
@@ -114,9 +115,9 @@ class Stages:
         if stage.model is not None:
             model = self.model_stage(name)
             made = [f"model={self.curriculum.model}"] if model is None else [f"model.path={at(f'{model}/model')}"]
-        data = [path for path in stage.data if self._is_kept(path)]
+        data = self._data(stage)
         if stage.data and not data:
-            raise UserError(f"stages.{name}: all its data is of skipped stages ({', '.join(stage.data)})")
+            raise UserError(f"stages.{name}: all its data is left out or of skipped stages ({', '.join(stage.data)})")
         made += [f"data.train=[{','.join(at(path) for path in data)}]"] if data else []
         made += [f"{key}={at(path)}" for key, path in stage.uses.items() if self._is_kept(path)]
         made += [f"{stage.output}={run_dir or self.run_dir}/{name}/data"] if stage.output else []
@@ -141,7 +142,14 @@ class Stages:
         stage = self.settings[name]
         model = self.model_stage(name) if stage.model else None
         found = [f"{model}/model"] if model else []
-        return found + [path for path in (*stage.data, *stage.uses.values(), *stage.reads) if self._is_kept(path)]
+        used = [path for path in (*stage.uses.values(), *stage.reads) if self._is_kept(path)]
+        return found + self._data(stage) + used
+
+    def _data(self, stage: StageSettings) -> list[str]:
+        unknown = [path for path in stage.without if path not in stage.data]
+        if unknown:
+            raise UserError(f"stages: without {unknown[0]}, but data is {', '.join(stage.data)}")
+        return [path for path in stage.data if path not in stage.without and self._is_kept(path)]
 
     def inputs(self, name: str) -> dict[str, str]:
         """Path -> digest of what a stage reads, as it is now."""

@@ -89,6 +89,13 @@ def test_a_skipped_stage_is_passed_over_by_those_behind_it(tmp_path, ran):
     assert [word.partition("=")[0].rpartition(".")[2] for word in evaluated] == ["LAM2", "LAM4"]
 
 
+def test_a_size_can_leave_data_out(tmp_path, ran):
+    assert main(curriculum(tmp_path, "stages.phase3.without=[trajectories/data]")) == 0
+    (data,) = [word for word in ran[names(ran).index("phase3")] if word.startswith("data.train")]
+    assert data == f"data.train=[{tmp_path}/whole/explore_trajectories/data,{tmp_path}/whole/exploration/data/selected]"
+    assert "trajectories/data" not in Lineage.of(tmp_path / "whole/phase3").inputs
+
+
 def test_what_another_run_has_made_of_the_same_is_shared(tmp_path, ran):
     main(curriculum(tmp_path))
     ran.clear()
@@ -147,7 +154,8 @@ def test_the_plan_runs_nothing(tmp_path, ran, capsys):
         ("curriculum.share=/nowhere", "curriculum.share=/nowhere: no such run directory"),
         ("stages.phase3.model=phase9", "stages.phase3.model=phase9: no such stage"),
         ("stages.phase3.data=[nowhere/data]", "nowhere/data lies in no stage's folder"),
-        ("curriculum.skip=[plans]", "all its data is of skipped stages"),
+        ("curriculum.skip=[plans]", "all its data is left out or of skipped stages"),
+        ("stages.phase3.without=[plans/data]", "without plans/data, but data is trajectories/data"),
         ("size=huge", "size=huge: no such option"),
         ("stages.phase4b.size=['ppo.klip=1']", "unknown setting ppo.klip; did you mean ppo.clip?"),
     ],
