@@ -55,7 +55,7 @@ def main(run: Path, target: Path, name: str = "runs/laptop") -> None:
     ]
     (target / "commands.sh").write_text("# What the curriculum ran, stage by stage\n" + "\n".join(commands) + "\n")
     versions = json.loads((run / "versions.json").read_text())
-    (target / "machine.json").write_text(json.dumps({"hardware": hardware(), **versions}, indent=1) + "\n")
+    (target / "machine.json").write_text(plain(json.dumps({"hardware": hardware(), **versions}, indent=1)) + "\n")
 
 
 if __name__ == "__main__":
