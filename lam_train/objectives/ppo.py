@@ -93,7 +93,7 @@ def kl_estimate(logprobs: torch.Tensor, reference: torch.Tensor) -> torch.Tensor
     Unbiased where the tokens are the policy's own (Schulman 2020, "Approximating KL Divergence", k3).
     """
     log_r = reference - logprobs
-    return log_r.exp() - 1 - log_r
+    return log_r.expm1() - log_r  # exact near 0, where exp(x) - 1 - x is rounding alone
 
 
 def adapted_coefficient(coefficient: float, kl: float, target: float, horizon: float, actions: int) -> float:
