@@ -1,4 +1,4 @@
-"""What the model's attention takes, from a pack: the one place that knows how a tree is masked.
+"""What the model's attention takes, from a pack: as a mask, or as a tree (`tree_attention`).
 
 Legend: T tokens of a row; q a query's row index, k a key's.
 """
@@ -41,12 +41,16 @@ def masks_by_layer(config, mask: Callable[[int | None], torch.Tensor]) -> torch.
 def attention_inputs(pack: Pack, config) -> dict:
     """The keyword arguments that make a transformers model treat a pack as a forest.
 
-    An explicit four-dimensional mask, always: with none, or with an all-ones one, or with `use_cache=True`,
-    transformers lets the samples of a row attend to each other without a warning.
+    A four-dimensional mask, always: with none, or with an all-ones one, or with `use_cache=True`, transformers lets
+    the samples of a row attend to each other without a warning. Beside `tree`, which says the same, it is empty.
+
+    Raises ValueError for a model whose attention cannot be computed so.
     """
     inputs = {"position_ids": pack.positions[None], "use_cache": False}
     tree = None
     if config._attn_implementation == FLEX:
+        if config.model_type not in MODEL_TYPES:  # others cap scores or look elsewhere, which would be lost silently
+            raise ValueError(f"attention=flex is for models of types {', '.join(MODEL_TYPES)}, not {config.model_type}")
         windows = (layer_window(config, layer) for layer in range(config.num_hidden_layers))
         tree = flex_masks(pack, windows)
     elif by_blocks(pack, config):

@@ -129,10 +129,16 @@ def _weights(scaled_GRTD: torch.Tensor, k_GTD: torch.Tensor, block: Block, windo
     scores = torch.bmm(queries, _gather(k_GTD, block).transpose(1, 2))
     n, keys = block.size, block.path
     by_query = scores.view(len(scores), -1, n, keys)
-    by_query[..., keys - n :] += torch.full((n, n), -torch.inf).triu_(1)
+    by_query[..., keys - n :] += _later(n)
     if window is not None and keys > window:
         by_query += torch.full((n, keys), -torch.inf).tril_(keys - n - window)
     return torch.softmax(scores, dim=-1)
+
+
+@cache
+def _later(n: int) -> torch.Tensor:
+    """float32 [n, n]: -inf where a key of the block is later than the query, else 0."""
+    return torch.full((n, n), -torch.inf).triu_(1)
 
 
 def tree_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, tree=None, **kwargs):

@@ -15,6 +15,7 @@ from lam_train.errors import UserError
 from lam_train.language.sample import Samples
 from lam_train.model.load import load_model
 from lam_train.model.trainable import add_lora
+from lam_train.model.tree_attention import MODEL_TYPES
 from lam_train.recipe import Recipe
 from lam_train.train.checkpoint import Checkpoint, Checkpoints, find_checkpoint, newest_checkpoint
 from lam_train.train.distributed import World, from_leader, leader_does
@@ -141,6 +142,8 @@ def load_learner(recipe: Recipe) -> torch.nn.Module:
     if recipe.model.attention == "flex" and not torch.cuda.is_available():
         raise UserError("model.attention=flex needs a GPU: PyTorch's FlexAttention has no backward pass on a CPU")
     causal = load_model(recipe.model, DTYPES[recipe.engine.dtype], recipe.trainer.seed)
+    if recipe.model.attention == "flex" and causal.config.model_type not in MODEL_TYPES:
+        raise UserError(f"model.attention=flex is for {', '.join(MODEL_TYPES)}, not for {causal.config.model_type}")
     if recipe.model.gradient_checkpointing:
         causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if recipe.model.lora is not None:

@@ -168,6 +168,15 @@ def test_attention_by_paths_is_attention_with_a_dense_mask(kind):
             torch.testing.assert_close(flex(pack), dense(pack), rtol=1e-5, atol=1e-5)
 
 
+def test_flex_refuses_a_model_whose_attention_it_would_change():
+    pack = build_pack([PackInput("a", *_arrays([(1, 13), (2, 5)]), 0)])
+    config = load_model(ModelSettings(source="tiny", attention="flex")).config
+    assert "tree" in attention_inputs(pack, config)
+    config.model_type = "gemma2"
+    with pytest.raises(ValueError, match="not gemma2"):
+        attention_inputs(pack, config)
+
+
 def test_first_token_of_every_branch_is_learned():
     """The branch point: each sample's first target is predicted from the last token of the shared prefix."""
     samples = samples_of("one level")

@@ -1,7 +1,5 @@
 """Stages: their commands, what they are made from, skipping, sharing, going on; with stages that only write files."""
 
-import time
-
 import pytest
 
 from lam_train.__main__ import main
@@ -125,19 +123,20 @@ def test_another_seed_trains_and_samples_anew_on_the_same_data(tmp_path, ran):
 
 
 def test_the_seconds_of_a_stopped_attempt_count(tmp_path, monkeypatch):
-    stopped = [True]
+    clock = iter([0, 5, 100, 102, 200, 201])  # begun and ended, three times
+    monkeypatch.setattr(stages_module.time, "perf_counter", lambda: next(clock))
+    ends = iter([KeyboardInterrupt(), None, None])
 
     def run(_command: list[str]) -> None:
-        time.sleep(0.2)
-        if stopped.pop() if stopped else False:
-            raise KeyboardInterrupt
+        if (stopped := next(ends)) is not None:
+            raise stopped
 
     monkeypatch.setattr(stages_module, "_run", run)
     with pytest.raises(KeyboardInterrupt):
         stages_module.run_and_mark([], tmp_path / "stage", {})
     assert not (tmp_path / "stage/stage.json").exists()
-    assert stages_module.run_and_mark([], tmp_path / "stage", {}) >= 0.4
-    assert stages_module.run_and_mark([], tmp_path / "stage", {}) < 0.4
+    assert stages_module.run_and_mark([], tmp_path / "stage", {}) == 5 + 2
+    assert stages_module.run_and_mark([], tmp_path / "stage", {}) == 1
 
 
 def test_the_plan_runs_nothing(tmp_path, ran, capsys):
