@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from training_facts import hardware
+from training_facts import hardware, parser_of
 
 from lam_train.batching.loader import EpochPlan
 from lam_train.language.conversation import Language
@@ -199,17 +199,11 @@ def page(report: dict) -> str:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--data", required=True, help="data.train of the recipe")
-    parser.add_argument("--recipe", default="phase2_small")
-    parser.add_argument("--model", default="smollm2-135m", help="as in model=NAME")
+    parser = parser_of(__doc__)
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps that are timed")
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--length", type=int, default=2048, help="TRL's rows, and longest sample")
     parser.add_argument("--tolerance", type=float, default=0.01, help="of the loss, as a share")
     parser.add_argument("--sides", nargs="+", choices=[OURS, *SIDES])
-    parser.add_argument("--set", nargs="+", default=[], help="more settings of ours, KEY=VALUE")
     args = parser.parse_args()
     args.output = args.output.absolute()
     return args

@@ -11,10 +11,9 @@ import argparse
 import json
 import statistics
 import time
-from pathlib import Path
 
 import torch
-from training_facts import hardware
+from training_facts import hardware, parser_of
 
 from lam_train.batching.loader import EpochPlan, Steps
 from lam_train.batching.pack import Pack
@@ -118,15 +117,9 @@ def page(report: dict) -> str:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--data", required=True, help="data.train of the recipe")
-    parser.add_argument("--recipe", default="phase2_small")
-    parser.add_argument("--model", default="smollm2-135m", help="as in model=NAME")
+    parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--dtypes", nargs="+", choices=list(DTYPES), default=["bf16", "fp32"])
-    parser.add_argument("--set", nargs="+", default=[], help="more settings, KEY=VALUE")
     return parser.parse_args()
 
 

@@ -53,7 +53,65 @@ class InOrder(SFTTrainer):
         return SequentialSampler(self.train_dataset)
 
 
+DEEPSPEED = {
+    "train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto", "gradient_clipping": "auto",
+    "bf16": {"enabled": True}, "data_types": {"grad_accum_dtype": "fp32"}, "zero_optimization": {"stage": 1},
+    "zero_force_ds_cpu_optimizer": False, "zero_allow_untested_optimizer": True,
+}  # fmt: skip
+
+
 def main() -> None:
+    args = parsed()
+    steps = [json.loads(line) for line in args.samples.read_text().splitlines()]
+    if args.sorted and not args.packing:
+        steps = [sorted(step, key=lambda sample: len(sample["input_ids"])) for step in steps]
+    dataset = Dataset.from_list([sample for step in steps for sample in step])
+    dtype = torch.bfloat16 if args.precision == "pure" or args.deepspeed else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype, attn_implementation=args.attention)
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+
+    def trainer_of(accumulation: int) -> InOrder:
+        config = config_of(args, accumulation, len(steps))
+        made = InOrder(model, config, train_dataset=dataset, processing_class=tokenizer)
+        made.data_collator = Counting(made.data_collator)
+        return made
+
+    accumulation = -(-len(steps[0]) // args.batch)
+    if args.packing:  # as many rows a step as TRL's packing makes of them
+        rows = len(trainer_of(1).train_dataset)
+        accumulation = max(1, round(rows / len(steps) / args.batch))
+    trainer, clock = trainer_of(accumulation), Clock()
+    trainer.add_callback(clock)
+    trainer.train()
+    gpu = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
+    args.output.write_text(json.dumps({"steps": rows_of(trainer, clock, accumulation), "gpu_memory_gib": gpu}))
+
+
+def config_of(args, accumulation: int, steps: int) -> SFTConfig:
+    return SFTConfig(
+        output_dir=str(args.output) + ".trl", per_device_train_batch_size=args.batch,
+        gradient_accumulation_steps=accumulation, max_steps=steps, learning_rate=1e-12,
+        lr_scheduler_type="constant", warmup_steps=0, logging_steps=1, save_strategy="no", report_to="none",
+        disable_tqdm=True, packing=bool(args.packing), packing_strategy=args.packing or "bfd",
+        max_length=args.length, bf16=args.precision == "autocast" or args.deepspeed, shuffle_dataset=False,
+        use_cpu=not torch.cuda.is_available(), gradient_checkpointing=False, max_grad_norm=1.0,
+        use_liger_kernel=args.liger, deepspeed=DEEPSPEED if args.deepspeed else None,
+        optim="adamw_torch_fused", seed=0,
+    )  # fmt: skip
+
+
+def rows_of(trainer: SFTTrainer, clock: Clock, accumulation: int) -> list[dict]:
+    """One row an optimizer step: seconds, loss, tokens."""
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    counts, found = trainer.data_collator.counts, []
+    for place, loss in enumerate(losses):
+        mine = counts[place * accumulation : (place + 1) * accumulation]
+        sums = {key: sum(count[key] for count in mine) for key in counts[0]}
+        found.append({"seconds": clock.ends[place + 1] - clock.ends[place], "loss": loss, **sums})
+    return found
+
+
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("samples", type=Path)
@@ -66,55 +124,7 @@ def main() -> None:
     parser.add_argument("--deepspeed", action="store_true", help="ZeRO-1, bf16 with fp32 master weights")
     parser.add_argument("--liger", action="store_true")
     parser.add_argument("--attention", default="sdpa")
-    args = parser.parse_args()
-
-    steps = [json.loads(line) for line in args.samples.read_text().splitlines()]
-    if args.sorted and not args.packing:
-        steps = [sorted(step, key=lambda sample: len(sample["input_ids"])) for step in steps]
-    dataset = Dataset.from_list([sample for step in steps for sample in step])
-    dtype = torch.bfloat16 if args.precision == "pure" or args.deepspeed else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype, attn_implementation=args.attention)
-    deepspeed = {
-        "train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto", "gradient_clipping": "auto",
-        "bf16": {"enabled": True}, "data_types": {"grad_accum_dtype": "fp32"}, "zero_optimization": {"stage": 1},
-        "zero_force_ds_cpu_optimizer": False, "zero_allow_untested_optimizer": True,
-    }  # fmt: skip
-
-    def config(accumulation: int) -> SFTConfig:
-        return SFTConfig(
-            output_dir=str(args.output) + ".trl", per_device_train_batch_size=args.batch,
-            gradient_accumulation_steps=accumulation, max_steps=len(steps), learning_rate=1e-12,
-            lr_scheduler_type="constant", warmup_steps=0, logging_steps=1, save_strategy="no", report_to="none",
-            disable_tqdm=True, packing=bool(args.packing), packing_strategy=args.packing or "bfd",
-            max_length=args.length, bf16=args.precision == "autocast" or args.deepspeed, shuffle_dataset=False,
-            use_cpu=not torch.cuda.is_available(), gradient_checkpointing=False, max_grad_norm=1.0,
-            use_liger_kernel=args.liger, deepspeed=deepspeed if args.deepspeed else None,
-            optim="adamw_torch_fused", seed=0,
-        )  # fmt: skip
-
-    tokenizer = AutoTokenizer.from_pretrained(args.model)
-
-    def trainer_of(accumulation: int) -> InOrder:
-        made = InOrder(model, config(accumulation), train_dataset=dataset, processing_class=tokenizer)
-        made.data_collator = Counting(made.data_collator)
-        return made
-
-    accumulation = -(-len(steps[0]) // args.batch)
-    if args.packing:  # as many rows a step as TRL's packing makes of them
-        rows = len(trainer_of(1).train_dataset)
-        accumulation = max(1, round(rows / len(steps) / args.batch))
-    trainer, clock = trainer_of(accumulation), Clock()
-    trainer.add_callback(clock)
-    trainer.train()
-    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    counts = trainer.data_collator.counts
-    found = []
-    for place, loss in enumerate(losses):
-        mine = counts[place * accumulation : (place + 1) * accumulation]
-        sums = {key: sum(count[key] for count in mine) for key in counts[0]}
-        found.append({"seconds": clock.ends[place + 1] - clock.ends[place], "loss": loss, **sums})
-    gpu = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
-    args.output.write_text(json.dumps({"steps": found, "gpu_memory_gib": gpu}))
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from rich.console import Console
 from lam_train.errors import Fault, UserError
 from lam_train.phases.lineage import Lineage, digest, now, set_aside
 from lam_train.phases.stage_plan import print_plan
-from lam_train.phases.stage_settings import StageSettings
 from lam_train.recipe import Recipe, compose_recipe, recipe_files
 from lam_train.train.run_directory import RunDirectory
 
@@ -115,7 +114,7 @@ class Stages:
         if stage.model is not None:
             model = self.model_stage(name)
             made = [f"model={self.curriculum.model}"] if model is None else [f"model.path={at(f'{model}/model')}"]
-        data = self._data(stage)
+        data = self._data(name)
         if stage.data and not data:
             raise UserError(f"stages.{name}: all its data is left out or of skipped stages ({', '.join(stage.data)})")
         made += [f"data.train=[{','.join(at(path) for path in data)}]"] if data else []
@@ -143,12 +142,13 @@ class Stages:
         model = self.model_stage(name) if stage.model else None
         found = [f"{model}/model"] if model else []
         used = [path for path in (*stage.uses.values(), *stage.reads) if self._is_kept(path)]
-        return found + self._data(stage) + used
+        return found + self._data(name) + used
 
-    def _data(self, stage: StageSettings) -> list[str]:
+    def _data(self, name: str) -> list[str]:
+        stage = self.settings[name]
         unknown = [path for path in stage.without if path not in stage.data]
         if unknown:
-            raise UserError(f"stages: without {unknown[0]}, but data is {', '.join(stage.data)}")
+            raise UserError(f"stages.{name}.without: no {unknown[0]} in its data, {', '.join(stage.data)}")
         return [path for path in stage.data if path not in stage.without and self._is_kept(path)]
 
     def inputs(self, name: str) -> dict[str, str]:

@@ -154,7 +154,7 @@ def test_the_plan_runs_nothing(tmp_path, ran, capsys):
         ("stages.phase3.model=phase9", "stages.phase3.model=phase9: no such stage"),
         ("stages.phase3.data=[nowhere/data]", "nowhere/data lies in no stage's folder"),
         ("curriculum.skip=[plans]", "all its data is left out or of skipped stages"),
-        ("stages.phase3.without=[plans/data]", "without plans/data, but data is trajectories/data"),
+        ("stages.phase3.without=[plans/data]", "stages.phase3.without: no plans/data in its data, trajectories/data"),
         ("size=huge", "size=huge: no such option"),
         ("stages.phase4b.size=['ppo.klip=1']", "unknown setting ppo.klip; did you mean ppo.clip?"),
     ],
