@@ -186,7 +186,8 @@ def _is_open(path: str) -> bool:
 
 def unknown_key(path: str) -> UserError:
     """The error for a key that no component reads, with the nearest one that some component does."""
-    keys = list(known_keys())
+    groups = [folder.name for folder in sorted(shipped_folder("conf").iterdir()) if folder.is_dir()]
+    keys = list(dict.fromkeys([*known_keys(), *groups]))
     leaf = path.rpartition(".")[2]
     near = [key for key in keys if "." in key and key.endswith(f".{leaf}")] if "." not in path else []
     if len(near) > 1:  # a name without its section, which several sections have

@@ -199,6 +199,7 @@ MISSPELT = {
     "trainer={lrr: 1}": ("trainer.lrr", "trainer.lr"),
     "evaluate.resample=5": ("evaluate.resample", "evaluate.resamples"),
     "rundir=x": ("rundir", "run_dir"),
+    "sise=laptop": ("sise", "size"),
     "hydr=1": ("hydr", ""),
     "hydraulics=1": ("hydraulics", ""),
 }
