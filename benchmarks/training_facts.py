@@ -7,16 +7,18 @@ import platform
 import shutil
 from pathlib import Path
 
+import torch
 import yaml
 
 COPIED = ("recipe.yaml", "versions.json", "loss.png", "throughput.png")
 
 
 def hardware() -> str:
-    """The processor and the memory of this machine, as Linux names them."""
+    """The processor, the memory and the GPU of this machine, as Linux and CUDA name them."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores of {models[0].split(':')[1].strip()}, {gib:.0f} GiB, {platform.system()}, no GPU"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{os.cpu_count()} cores of {models[0].split(':')[1].strip()}, {gib:.0f} GiB, {platform.system()}, {gpu}"
 
 
 def copy_training(training: Path, target: Path) -> list[dict]:

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 from safetensors import SafetensorError
 
 from lam_train.errors import UserError
+from lam_train.model.head import DEFAULT_BUDGET, ChunkedHead
 from lam_train.model.sentencepiece import check_against_sentencepiece, fast_tokenizer_from_sentencepiece
 from lam_train.model.tiny import tiny_config, tiny_tokenizer
 from lam_train.model.tree_attention import FLEX, NAME, register
@@ -45,6 +46,9 @@ class ModelSettings(Settings):
     attention: Literal["auto", "dense", "flex"] = "auto"
     """in training: each token's own path of a row where that is faster (on a CPU), else a dense mask; always a dense
     mask; or PyTorch's FlexAttention, for GPUs (not measured on one yet)"""
+    logits_budget: PositiveInt = DEFAULT_BUDGET
+    """bytes: where the logits of a row's targets and their gradients would take more, the head computes them in chunks,
+    twice; for llama, mistral, qwen2 and qwen3 models"""
     lora: LoraSettings | None = None
     """null: full fine-tuning"""
     trust_remote_code: bool = False
@@ -172,6 +176,7 @@ def load_model(settings: ModelSettings, dtype: torch.dtype = torch.float32, seed
         except (OSError, ValueError, SafetensorError) as error:
             raise UserError(_not_loaded(folder, "model", error)) from None
     model.config.use_cache = False
+    ChunkedHead.replace(model, settings.logits_budget)
     return model
 
 

@@ -1,10 +1,9 @@
 """A policy with a value head on one body: log-probability, value and entropy at the source of every target."""
 
 import torch
-from torch.nn import functional
 
 from lam_train.batching.pack import Pack
-from lam_train.model.attention import attention_inputs
+from lam_train.model.head import read_targets
 from lam_train.model.trainable import TrainableModel
 
 
@@ -22,16 +21,14 @@ class PolicyValue(TrainableModel):
 
         The entropy, in nats, is told and not learned from: it carries no gradient.
         """
-        output = self.causal(
-            input_ids=pack.tokens[None],
-            logits_to_keep=pack.sources,
-            output_hidden_states=True,
-            **attention_inputs(pack, self.causal.config),
-        )
-        logits_NV = output.logits[0].float()
-        logprobs = -functional.cross_entropy(logits_NV, pack.targets, reduction="none")
-        values = self.value_head(output.hidden_states[-1][0][pack.sources]).float().squeeze(-1)
-        with torch.no_grad():
-            log_p_NV = logits_NV.log_softmax(-1)
-            entropies = -(log_p_NV.exp() * log_p_NV).sum(-1)
-        return torch.stack([logprobs, values, entropies])
+        outputs_2N, hidden_ND = read_targets(self.causal, pack, log_probabilities_and_entropies)
+        values = self.value_head(hidden_ND).float().squeeze(-1)
+        return torch.stack([outputs_2N[0], values, outputs_2N[1]])
+
+
+def log_probabilities_and_entropies(logits_nV: torch.Tensor, targets_n: torch.Tensor) -> torch.Tensor:
+    """[2, n], nats."""
+    log_p_nV = logits_nV.log_softmax(-1)
+    with torch.no_grad():
+        entropies = torch.special.entr(log_p_nV.exp()).sum(-1)
+    return torch.stack([log_p_nV.gather(-1, targets_n[:, None]).squeeze(-1), entropies])

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from lam_train.batching.pack import Pack
 from lam_train.errors import UserError
-from lam_train.model.attention import attention_inputs
+from lam_train.model.head import read_targets
 from lam_train.model.load import LoraSettings
 
 
@@ -22,12 +22,12 @@ class TrainableModel(torch.nn.Module):
 
     def forward(self, pack: Pack) -> torch.Tensor:
         """float32 [N]: the log-probability of each target of the pack."""
-        logits_NV = self.causal(
-            input_ids=pack.tokens[None],
-            logits_to_keep=pack.sources,
-            **attention_inputs(pack, self.causal.config),
-        ).logits[0]
-        return -functional.cross_entropy(logits_NV.float(), pack.targets, reduction="none")
+        return read_targets(self.causal, pack, log_probabilities)[0]
+
+
+def log_probabilities(logits_nV: torch.Tensor, targets_n: torch.Tensor) -> torch.Tensor:
+    """[n], nats."""
+    return -functional.cross_entropy(logits_nV, targets_n, reduction="none")
 
 
 def add_lora(causal: torch.nn.Module, settings: LoraSettings) -> torch.nn.Module:

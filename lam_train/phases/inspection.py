@@ -12,9 +12,11 @@ from lam_train.batching.tree import Run
 from lam_train.language.conversation import Language
 from lam_train.language.sample import Samples
 from lam_train.model.load import load_config, load_tokenizer
+from lam_train.phases.cluster_plan import print_plan
 from lam_train.phases.imitation import prepare
 from lam_train.phases.training import Prepared, make_loader, total_steps
 from lam_train.recipe import Recipe
+from lam_train.train.cluster import Cluster
 from lam_train.train.distributed import World, wanted_processes
 from lam_train.train.memory import estimate_memory
 
@@ -26,13 +28,16 @@ def inspect_training(recipe: Recipe) -> None:
     console = Console(highlight=False, soft_wrap=True)
     language = Language(load_tokenizer(recipe.model))
     prepared = _prepared(recipe, language)
-    ranks = wanted_processes(recipe.launch)
+    cluster = Cluster.parse(recipe.engine.plan_for) if recipe.engine.plan_for else None
+    ranks = cluster.count if cluster else wanted_processes(recipe.launch)
     steps = total_steps(recipe, len(prepared.train))
     loader = make_loader(recipe, prepared.train, World(0, ranks, 0, ranks), steps)
     for index in loader.plan.step_samples(0)[:2]:
         _print_sample(console, prepared.train, int(index), language)
     _print_tree(console, recipe, loader, language)
     _print_numbers(console, recipe, loader, prepared.counts, ranks)
+    if cluster is not None:
+        print_plan(console, recipe, loader, cluster)
 
 
 def _prepared(recipe: Recipe, language: Language) -> Prepared:

@@ -1,6 +1,7 @@
 """Phase 4b: offline PPO on the failures' states against the reward model, from LAM3's weights (the paper, 4.4.2)."""
 
 import logging
+import time
 
 from lam_train.errors import UserError
 from lam_train.language.conversation import Language
@@ -111,8 +112,11 @@ class OfflinePpo:
         if not from_leader(leader_does(file.exists)):
             samples = actions.samples
             epoch = make_loader(self.recipe, samples, self.world, -(-len(samples) // self.recipe.trainer.batch_size))
+            begun = time.perf_counter()
             policy = outputs_by_sample(trainer.engine, epoch, self.world.device)
+            taken = time.perf_counter() - begun
             scores = self.judges.scores(epoch)
+            judged = time.perf_counter() - begun - taken
             reference = self.judges.reference(epoch) if iteration else None
             if iteration and self.settings.actions == "logged":  # whoever acted, LAM3 stands for it, as at the start
                 policy = {id: _with_logprobs(outputs, reference[id]) for id, outputs in policy.items()}
@@ -128,6 +132,8 @@ class OfflinePpo:
                 scale_groups=self.settings.scale_groups,
             )
             leader_does(lambda: made.save(file))
+            times = {"seconds": taken, "judge_seconds": judged}
+            trainer.record({"kind": "experience", "step": trainer.step, "iteration": iteration, **times})
         return Experience.load(file)
 
     def _probe(self, trainer: Trainer, iteration: int, resumed: Checkpoint | None) -> None:

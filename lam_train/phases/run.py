@@ -8,6 +8,7 @@ from lam_train.errors import UserError
 from lam_train.recipe import Recipe
 from lam_train.train import distributed
 from lam_train.train.checkpoint import find_checkpoint
+from lam_train.train.cluster import Cluster
 from lam_train.train.run_directory import RunDirectory, default_run_directory
 
 log = logging.getLogger(__name__)
@@ -94,11 +95,20 @@ def open_run_directory(recipe: Recipe) -> RunDirectory:
     return run_dir
 
 
+def wanted_ranks(recipe: Recipe) -> int:
+    """How many processes train: those of this run, or of the cluster that an inspection plans for."""
+    if recipe.inspect and recipe.engine.plan_for is not None:
+        return Cluster.parse(recipe.engine.plan_for).count
+    return distributed.wanted_processes(recipe.launch)
+
+
 def check_sizes(recipe: Recipe) -> None:
     """Refuses what cannot be laid out, before anything is loaded."""
     if recipe.run not in TRAINS:
         return
-    ranks = distributed.wanted_processes(recipe.launch)
+    if recipe.engine.plan_for is not None and not recipe.inspect:
+        raise UserError("engine.plan_for: it is for inspect=true, which prints the plan and trains nothing")
+    ranks = wanted_ranks(recipe)
     batch, rows = recipe.trainer.batch_size, recipe.batching.micro_batch_size or 1
     if batch % (ranks * rows):
         micro = f" x batching.micro_batch_size={rows}" if recipe.batching.micro_batch_size else ""

@@ -25,6 +25,9 @@ class EngineSettings(Settings):
     offload: Literal["none", "cpu"] = "none"
     """`cpu`: optimizer state (stage 2) and weights (stage 3) in main memory"""
 
+    plan_for: str | None = None
+    """with inspect=true: what a step would cost on a cluster, as 64xH100, for each stage (docs/scaling.md)"""
+
     def model_post_init(self, _context) -> None:
         if self.offload == "cpu" and self.zero_stage < 2:
             raise ValueError("offload=cpu needs zero_stage 2 or 3")
@@ -38,14 +41,21 @@ def plain_gradients(settings: EngineSettings) -> bool:
     return settings.zero_stage == 0 and settings.dtype == "fp32"
 
 
+def effective_stage(settings: EngineSettings) -> int:
+    """The stage that DeepSpeed is given: bf16 at stage 0 runs as stage 1.
+
+    DeepSpeed's own stage 0 adds bf16 gradients up in bf16 and begins Adam's step count at 1.
+    """
+    return 1 if settings.dtype == "bf16" and settings.zero_stage == 0 else settings.zero_stage
+
+
 def deepspeed_config(settings: EngineSettings, gradient_clipping: float) -> dict:
     """The configuration that DeepSpeed gets.
 
     `gradient_clipping` is always written: DeepSpeed clips at 1.0 where it is left out. Gradient accumulation is
-    unmanaged: the trainer decides when a step is complete. Stage 0 with bf16 runs as stage 1: DeepSpeed's own
-    stage 0 adds gradients up in bf16 and begins Adam's step count at 1.
+    unmanaged: the trainer decides when a step is complete.
     """
-    stage = 1 if settings.dtype == "bf16" and settings.zero_stage == 0 else settings.zero_stage
+    stage = effective_stage(settings)
     zero: dict = {"stage": stage, "overlap_comm": False, "contiguous_gradients": True}
     if stage == 3:
         zero["stage3_gather_16bit_weights_on_model_save"] = False

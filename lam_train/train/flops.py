@@ -1,5 +1,7 @@
 """Model FLOPs and their utilisation."""
 
+from dataclasses import dataclass
+
 import torch
 
 # Dense bf16 peak in FLOP/s, from the vendors' data sheets.
@@ -27,24 +29,43 @@ def peak_flops() -> float | None:
     return PEAK_BF16[max(known, key=len)] if known else None
 
 
+@dataclass(frozen=True)
+class ModelShape:
+    """What `step_flops` takes of a causal language model; its weights may be on the meta device or sharded."""
+
+    body: int
+    head: int
+    layers: int
+    width: int
+
+    @classmethod
+    def of(cls, causal: torch.nn.Module) -> "ModelShape":
+        config = causal.config
+        shapes = {name: getattr(p, "ds_shape", p.shape) for name, p in causal.named_parameters()}
+        head = causal.get_output_embeddings().weight
+        matrices = {name: shape for name, shape in shapes.items() if len(shape) == 2 and "embed" not in name}
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return cls(
+            body=sum(shape.numel() for name, shape in matrices.items() if "lm_head" not in name),
+            head=getattr(head, "ds_shape", head.shape).numel(),
+            layers=config.num_hidden_layers,
+            width=config.num_attention_heads * size,
+        )
+
+    def flops(self, tokens: int, targets: int, attended: int) -> float:
+        """`step_flops` of this model."""
+        return step_flops(self.body, self.head, self.layers, self.width, tokens, targets, attended)
+
+
 class Mfu:
     """Model FLOPs utilisation = `step_flops` / (seconds x peak x GPUs)."""
 
     def __init__(self, causal: torch.nn.Module, gpus: int) -> None:
         self._peak, self._gpus = peak_flops(), gpus
-        config = causal.config
-        shapes = {name: getattr(p, "ds_shape", p.shape) for name, p in causal.named_parameters()}
-        head = causal.get_output_embeddings().weight
-        self._head = getattr(head, "ds_shape", head.shape).numel()
-        matrices = {name: shape for name, shape in shapes.items() if len(shape) == 2 and "embed" not in name}
-        self._body = sum(shape.numel() for name, shape in matrices.items() if "lm_head" not in name)
-        self._layers = config.num_hidden_layers
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self._width = config.num_attention_heads * size
+        self._shape = ModelShape.of(causal)
 
     def of(self, tokens: int, targets: int, attended: int, seconds: float) -> float | None:
         """Between 0 and 1, or None on a CPU or a GPU of unknown peak."""
         if self._peak is None:
             return None
-        flops = step_flops(self._body, self._head, self._layers, self._width, tokens, targets, attended)
-        return flops / (seconds * self._peak * self._gpus)
+        return self._shape.flops(tokens, targets, attended) / (seconds * self._peak * self._gpus)

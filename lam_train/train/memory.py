@@ -2,8 +2,10 @@
 
 import torch
 
+from lam_train.model.head import BYTES_A_LOGIT
 from lam_train.model.load import ModelSettings
-from lam_train.train.engine import EngineSettings
+from lam_train.model.tree_attention import MODEL_TYPES
+from lam_train.train.engine import EngineSettings, effective_stage
 
 GIB = 2**30
 
@@ -15,16 +17,18 @@ def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks:
     parameter (gradients add up in fp32), with fp32 4 + 4 + 8; stage 1 divides the state by the ranks, stage 2 the
     gradients too, stage 3 the weights too. Activations are counted from the shapes: about 14 x width + 3 x
     inner width values a token and layer, or the width alone with gradient checkpointing, plus the attention mask.
-    The head's logits (tokens x vocabulary) are counted for a row that is all targets: an upper bound.
+    The head's logits and their gradients are counted for a row that is all targets, up to `model.logits_budget`.
     """
-    parameters = count_parameters(config)
-    trained = _lora_parameters(config, model.lora.rank) if model.lora else parameters
+    parameters, trained = trained_parameters(config, model)
     size, state = (2, 12) if engine.dtype == "bf16" else (4, 8)
-    stage = engine.zero_stage
+    stage = effective_stage(engine)
     shard = [ranks if stage >= needed else 1 for needed in (3, 2, 1)]
     inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     per_layer = config.hidden_size if model.gradient_checkpointing else 14 * config.hidden_size + 3 * inner
-    activations = tokens * (per_layer * config.num_hidden_layers * size + config.vocab_size * (4 + 4 + size))
+    logits = BYTES_A_LOGIT * config.vocab_size * tokens
+    if config.model_type in MODEL_TYPES:
+        logits = min(logits, max(model.logits_budget, BYTES_A_LOGIT * config.vocab_size))
+    activations = tokens * per_layer * config.num_hidden_layers * size + logits
     parts = {
         "weights": parameters * size / shard[0],
         "gradients": trained * 4 / shard[1],
@@ -33,6 +37,12 @@ def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks:
     }
     gib = {name: amount / GIB for name, amount in parts.items()}
     return gib | {"together": sum(gib.values())}
+
+
+def trained_parameters(config, model: ModelSettings) -> tuple[int, int]:
+    """(all parameters of the model, those that are trained)."""
+    parameters = count_parameters(config)
+    return parameters, _lora_parameters(config, model.lora.rank) if model.lora else parameters
 
 
 def count_parameters(config) -> int:

@@ -43,6 +43,7 @@ PPO_METRICS = {
     "value_loss": "the value head's, a mean over actions",
     "explained_variance": "1 - variance of return less value / variance of return, of the step's actions",
     "format_valid_rate": "share of a probe's answers that are an action in the format",
+    "judge_seconds": "of a row of kind experience: the reward model's; its seconds are the policy's own pass",
 }
 
 

@@ -31,6 +31,7 @@ def one_rank(train_cases):
         "no sharing": [*SHORT, "batching.share_prefixes=false"],
         "small rows": [*SHORT, "batching.max_tokens=450"],
         "checkpointed activations": [*SHORT, "model.gradient_checkpointing=true"],
+        "head in chunks": [*SHORT, "model.logits_budget=100000"],
         "no clipping": [*SHORT, "trainer.gradient_clipping=0"],
         "no clipping, stage 2": [*SHORT, "trainer.gradient_clipping=0", "engine=zero2"],
         "hard clipping": [*SHORT, "trainer.gradient_clipping=0.1", "trainer.eps=0.1"],
@@ -45,6 +46,7 @@ def one_rank(train_cases):
 def two_ranks(train_cases):
     cases = {f"2 x {stage}": [*SHORT, f"engine={stage}"] for stage in STAGES}
     cases["2 x 4"] = [*SHORT, "batching.micro_batch_size=4"]
+    cases["2 x zero3, head in chunks"] = [*SHORT, "engine=zero3", "model.logits_budget=100000"]
     return train_cases(cases, ranks=2)
 
 
@@ -67,7 +69,9 @@ def assert_same_training(run_dir, other, loss=2e-6, weight=2e-5):
         assert (mine[name] - their[name]).norm() <= weight * their[name].norm() + 1e-6, name
 
 
-@pytest.mark.parametrize("name", ["(1, 8)", "no sharing", "small rows", "checkpointed activations", "zero0"])
+@pytest.mark.parametrize(
+    "name", ["(1, 8)", "no sharing", "small rows", "checkpointed activations", "head in chunks", "zero0"]
+)
 def test_micro_batches_and_sharing_are_layout(one_rank, name):
     assert_same_training(one_rank[name], one_rank["(8, 1)"])
 
@@ -90,6 +94,10 @@ def test_zero_stages_are_layout_on_one_rank(one_rank, stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_zero_stages_are_layout_on_two_ranks(one_rank, two_ranks, stage):
     assert_same_training(two_ranks[f"2 x {stage}"], one_rank["zero0"])
+
+
+def test_a_head_in_chunks_is_layout_where_its_weight_is_sharded(one_rank, two_ranks):
+    assert_same_training(two_ranks["2 x zero3, head in chunks"], one_rank["zero0"])
 
 
 @pytest.mark.parametrize("stage", STAGES[1:4])

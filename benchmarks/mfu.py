@@ -1,0 +1,204 @@
+"""Model FLOPs utilisation of full fine-tuning in bf16 on one device: random weights, packed rows of random tokens.
+
+    python benchmarks/mfu.py OUTPUT_FOLDER [--shapes mistral-7b qwen3-0.6b smollm2-135m] [--lengths 2048 4096 8192]
+
+Each case is a process of its own: model, DeepSpeed engine, loss and update are those of a training (the trainer's
+guards and metrics are not in it). All tokens but a document's first are targets; `--document` cuts rows into documents
+of that length. MFU is told twice: with every token's own path counted (causal), and as if each token attended to its
+whole document (full), as most published numbers are. The peak is the vendor's dense bf16 one; on a CPU, where nobody
+names one, the rate of a large bf16 product measured here. A case that does not fit says so. Writes mfu.json, README.md.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from training_facts import hardware
+
+from lam_train.batching.layout import BatchingSettings
+from lam_train.batching.loader import Loader
+from lam_train.language.sample import Sample, Samples, Segment
+from lam_train.model.head import DEFAULT_BUDGET, ChunkedHead
+from lam_train.model.trainable import TrainableModel
+from lam_train.model.tree_attention import FLEX, NAME, register
+from lam_train.objectives.imitation import imitation
+from lam_train.report.markdown import table
+from lam_train.train.allocator import keep_freed_blocks
+from lam_train.train.distributed import join_world, leave_world
+from lam_train.train.engine import EngineSettings, build_engine
+from lam_train.train.flops import ModelShape, peak_flops
+from lam_train.train.metrics import memory_gib
+
+SHAPES = {
+    "mistral-7b": ("mistral", {
+        "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "vocab_size": 32768, "sliding_window": None, "tie_word_embeddings": False}),
+    "qwen3-0.6b": ("qwen3", {
+        "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16,
+        "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": True}),
+    "smollm2-135m": ("llama", {
+        "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9,
+        "num_key_value_heads": 3, "vocab_size": 49152, "tie_word_embeddings": True}),
+}  # fmt: skip
+
+
+def random_model(shape: str, device: torch.device, attention: str) -> torch.nn.Module:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    kind, sizes = SHAPES[shape]
+    register()
+    config = AutoConfig.for_model(kind, max_position_embeddings=32768, use_cache=False, **sizes)
+    with device:
+        causal = AutoModelForCausalLM.from_config(config, attn_implementation=attention, dtype=torch.bfloat16)
+    ChunkedHead.replace(causal, DEFAULT_BUDGET)
+    return causal
+
+
+def one_case(args) -> dict:
+    """Steps of one shape at one length, in this process."""
+    world = join_world_alone()
+    attention = {"auto": FLEX if torch.cuda.is_available() else NAME, "dense": "sdpa", "flex": FLEX}[args.attention]
+    causal = random_model(args.shapes[0], world.device, attention)
+    if args.checkpointing:
+        causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if world.device.type == "cpu":
+        keep_freed_blocks()
+    settings = EngineSettings(dtype="bf16", zero_stage=args.zero_stage, offload=args.offload)
+    engine = build_engine(
+        TrainableModel(causal), settings, lr=1e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, clipping=1.0
+    )
+    engine.train()
+    length, document = args.lengths[0], args.document or args.lengths[0]
+    rng = np.random.default_rng(0)
+    made = []
+    for number in range(length // document):
+        tokens = rng.integers(5, 30_000, document).astype(np.int32)
+        made.append(Sample(str(number), (Segment(tokens[:1]), Segment(tokens[1:], 1.0))))
+    lot = BatchingSettings(max_tokens=length, share_prefixes=False, workers=0)
+    (pack,) = Loader(Samples(made), lot, batch_size=len(made), steps=1, seed=0).dataset[0].packs
+    pack = pack.to(world.device)
+    seconds = []
+    for _ in range(args.steps + args.warmup):
+        synchronize()
+        begun = time.perf_counter()
+        loss = imitation(engine(pack), pack)
+        engine.backward(loss / len(pack.targets), scale_wrt_gas=False)
+        engine.step()
+        synchronize()
+        seconds.append(time.perf_counter() - begun)
+    tokens, shape = len(pack.tokens), ModelShape.of(causal)
+    took = statistics.median(seconds[args.warmup :])
+    causal_pairs, full_pairs = int((pack.positions + 1).sum()), tokens * document
+    peak = peak_flops() or measured_peak()
+    found = {
+        "shape": args.shapes[0], "length": length, "document": document, "checkpointing": args.checkpointing,
+        "zero_stage": args.zero_stage, "offload": args.offload, "attention": attention, "tokens": tokens,
+        "seconds": took, "tokens_per_s": tokens / took, "memory_gib": memory_gib(), "peak_tflops": peak / 1e12,
+        "mfu_causal": shape.flops(tokens, len(pack.targets), causal_pairs) / took / peak,
+        "mfu_full": shape.flops(tokens, len(pack.targets), full_pairs) / took / peak,
+    }  # fmt: skip
+    leave_world()
+    return found
+
+
+def join_world_alone():
+    from lam_train.recipe import compose_recipe
+
+    return join_world(compose_recipe(["+recipe=phase1", "model=tiny", "launch.processes=1"]).launch)
+
+
+def synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def measured_peak() -> float:
+    """FLOP/s of a large bf16 product on this CPU, the best of ten."""
+    left, right = torch.randn(2048, 2048, dtype=torch.bfloat16), torch.randn(2048, 2048, dtype=torch.bfloat16)
+    best = float("inf")
+    for _ in range(10):
+        begun = time.perf_counter()
+        left @ right
+        best = min(best, time.perf_counter() - begun)
+    return 2 * 2048**3 / best
+
+
+def in_a_process(args, shape: str, length: int) -> dict:
+    passed = ["--steps", args.steps, "--warmup", args.warmup, "--zero-stage", args.zero_stage, "--offload",
+              args.offload, "--attention", args.attention]  # fmt: skip
+    if args.document:
+        passed += ["--document", min(args.document, length)]
+    if args.checkpointing:
+        passed += ["--checkpointing"]
+    command = [sys.executable, __file__, str(args.output), "--one", "--shapes", shape, "--lengths", str(length)]
+    environment = {**os.environ, "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+    done = subprocess.run([*command, *map(str, passed)], capture_output=True, text=True, env=environment)
+    if done.returncode == 0:
+        return json.loads(done.stdout.splitlines()[-1])
+    if "OutOfMemoryError" in done.stderr:
+        return {"shape": shape, "length": length, "does_not_fit": done.stderr.strip().splitlines()[-1][:300]}
+    raise SystemExit(f"{shape} at {length}:\n{done.stderr[-3000:]}")
+
+
+def main() -> None:
+    args = parsed()
+    if args.one:
+        print(json.dumps(one_case(args)))
+        return
+    args.output.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for shape in args.shapes:
+        for length in args.lengths:
+            rows.append(in_a_process(args, shape, length))
+            print(rows[-1], flush=True)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else hardware()
+    report = {"date": time.strftime("%Y-%m-%d"), "device": device, "torch": torch.__version__, "steps": args.steps,
+              "rows": rows}  # fmt: skip
+    (args.output / "mfu.json").write_text(json.dumps(report, indent=1) + "\n")
+    (args.output / "README.md").write_text(page(report))
+
+
+def page(report: dict) -> str:
+    head = ["", "row", "document", "s a step", "tokens/s", "MFU, causal", "MFU, full", "GiB"]
+    body = [
+        [row["shape"], f"{row['length']:,}", f"{row['document']:,}", f"{row['seconds']:.3f}",
+         f"{row['tokens_per_s']:,.0f}", f"{row['mfu_causal']:.1%}", f"{row['mfu_full']:.1%}",
+         f"{row['memory_gib']:.1f}"]
+        if "seconds" in row else [row["shape"], f"{row['length']:,}", "does not fit", *[""] * 5]
+        for row in report["rows"]
+    ]  # fmt: skip
+    first = next((row for row in report["rows"] if "seconds" in row), None)
+    how = [] if first is None else [
+        f"- ZeRO {first['zero_stage']}, offload {first['offload']}, attention {first['attention']}, activations "
+        f"{'recomputed' if first['checkpointing'] else 'kept'}; peak {first['peak_tflops']:,.1f} TFLOP/s"
+    ]  # fmt: skip
+    where = f"{report['date']}, {report['device']}, torch {report['torch']}"
+    facts = [f"- {where}; median of {report['steps']} steps", *how]
+    return "\n".join(["# Model FLOPs utilisation", "", *facts, "", *table(head, body)]) + "\n"
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES))
+    parser.add_argument("--lengths", type=int, nargs="+", default=[2048, 4096, 8192])
+    parser.add_argument("--document", type=int, help="tokens of a document; left out: a row is one")
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--warmup", type=int, default=2)
+    parser.add_argument("--zero-stage", type=int, default=0)
+    parser.add_argument("--offload", choices=["none", "cpu"], default="none")
+    parser.add_argument("--attention", choices=["auto", "dense", "flex"], default="auto", help="auto: flex on a GPU")
+    parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Episodes an hour over a pool of Writers: our batched policy against `generate`, called once for each environment.
+
+    python benchmarks/rollout_speed.py OUTPUT_FOLDER --model runs/laptop/phase2/model [--instances 8] [--tasks 32]
+
+Each turn lets every side do the same test tasks, in alternating order, greedily, with the same model and format. The
+sides differ in what answers alone; the pool is ours in all of them, so Writers act while others are decided:
+
+  ours         prompts of all that wait in one batch, beginnings kept from step to step, ended answers leave the batch
+  plain        transformers' `generate` for one environment after the other, each prompt whole
+  plain, one   the same with a single Writer
+
+A first turn of a few tasks warms up. Writes rollouts.json and README.md.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from training_facts import hardware
+
+from lam_train.agent.generation import Written
+from lam_train.agent.local_policy import LocalPolicy
+from lam_train.agent.rollouts import rollouts
+from lam_train.agent.trained_format import trained_format
+from lam_train.apps.open import open_applications
+from lam_train.evaluate.acting import families_in_turn
+from lam_train.model.load import ModelSettings
+from lam_train.phases.evaluate_online import all_tasks
+from lam_train.recipe import Recipe, compose_recipe
+from lam_train.records import Task
+from lam_train.report.markdown import table
+
+OURS, PLAIN, ALONE = "ours", "plain", "plain, one Writer"
+
+
+class PlainGenerator:
+    """`generate` for one prompt after the other: what a script does that has no pool in mind."""
+
+    def __init__(self, model, end_ids: list[int], max_new_tokens: int) -> None:
+        self.model, self.end_ids, self.max_new_tokens = model, end_ids, max_new_tokens
+
+    @torch.inference_mode()
+    def write(self, prompts: list[list[int]], grammars=None) -> list[Written]:
+        """One greedy answer a prompt; it has no log-probabilities."""
+        answers = []
+        for prompt in prompts:
+            ids = torch.tensor([prompt], device=self.model.device)
+            whole = self.model.generate(
+                ids, attention_mask=torch.ones_like(ids), do_sample=False, use_cache=True, pad_token_id=0,
+                max_new_tokens=self.max_new_tokens, eos_token_id=self.end_ids,
+            )  # fmt: skip
+            tokens = whole[0, len(prompt) :].tolist()
+            answers.append(Written(tokens, [], tokens[-1] in self.end_ids))
+        return answers
+
+
+def policy_of(recipe: Recipe, side: str, path: str) -> LocalPolicy:
+    policy = LocalPolicy.load(ModelSettings(path=path), trained_format(path), recipe.policy.local, side)
+    if side != OURS:
+        policy.generator = PlainGenerator(policy.generator.model, policy.end_ids, recipe.policy.local.max_new_tokens)
+    return policy
+
+
+def turn(tasks: list[Task], policy: LocalPolicy, environments, recipe: Recipe) -> dict:
+    """All tasks once."""
+    begun = time.perf_counter()
+    episodes = list(rollouts(tasks, policy, environments, recipe.episode))
+    seconds = time.perf_counter() - begun
+    steps = [step for episode in episodes for step in episode.steps]
+    return {
+        "seconds": seconds, "episodes": len(episodes), "steps": len(steps),
+        "won": sum(episode.outcome == "success" for episode in episodes),
+        "answer_tokens": sum(len(step.answer_tokens) for step in steps),
+        "prompt_tokens": sum(len(step.prompt_tokens) for step in steps),
+    }  # fmt: skip
+
+
+def main() -> None:
+    args = parsed()
+    args.output.mkdir(parents=True, exist_ok=True)
+    recipe = compose_recipe(
+        ["+recipe=evaluate_online", f"app.instances={args.instances}", "episode.max_steps=20",
+         f"policy.local.max_new_tokens={args.answer}", *args.set]
+    )  # fmt: skip
+    settings = recipe.evaluate_online
+    tasks = [task for task in all_tasks(recipe, settings) if task.split == settings.split]
+    tasks = families_in_turn(tasks, settings.seed)[: args.tasks]
+    policies = {side: policy_of(recipe, side, args.model) for side in args.sides}
+    turns: dict[str, list[dict]] = {side: [] for side in args.sides}
+    with ExitStack() as stack:
+        environments = open_applications(recipe.app)
+        for environment in environments:
+            stack.callback(environment.close)
+        for number in range(args.repeats + 1):
+            for side in args.sides if number % 2 else args.sides[::-1]:
+                pool = environments[:1] if side == ALONE else environments
+                made = turn(tasks if number else tasks[: args.instances], policies[side], pool, recipe)
+                if number:
+                    turns[side].append(made)
+                    print(f"turn {number} of {args.repeats}  {side}: {told(made)}", flush=True)
+    report = summary(turns, args)
+    (args.output / "rollouts.json").write_text(json.dumps(report, indent=1) + "\n")
+    (args.output / "README.md").write_text(page(report))
+    print((args.output / "README.md").read_text())
+
+
+def told(run: dict) -> str:
+    hourly = 3600 * run["episodes"] / run["seconds"]
+    return f"{hourly:.0f} episodes/h, {run['answer_tokens'] / run['seconds']:.0f} answer tokens/s, {run['won']} won"
+
+
+def summary(turns: dict[str, list[dict]], args) -> dict:
+    sides = {}
+    for side, runs in turns.items():
+        hourly = [3600 * run["episodes"] / run["seconds"] for run in runs]
+        sides[side] = {
+            "episodes_an_hour": statistics.median(hourly),
+            "answer_tokens_per_s": statistics.median(run["answer_tokens"] / run["seconds"] for run in runs),
+            "prompt_tokens_per_s": statistics.median(run["prompt_tokens"] / run["seconds"] for run in runs),
+            "steps": statistics.mean(run["steps"] for run in runs),
+            "won": [run["won"] for run in runs],
+            "seconds": [run["seconds"] for run in runs],
+        }
+        if OURS in turns:
+            pairs = zip(turns[OURS], runs, strict=True)
+            ratios = [run["seconds"] / ours["seconds"] for ours, run in pairs]
+            sides[side]["ours_is_faster"] = {
+                "median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)
+            }  # fmt: skip
+    return {
+        "date": time.strftime("%Y-%m-%d"), "hardware": hardware(), "threads": torch.get_num_threads(),
+        "torch": torch.__version__, "instances": args.instances, "tasks": args.tasks, "repeats": args.repeats,
+        "max_new_tokens": args.answer, "sides": sides,
+    }  # fmt: skip
+
+
+def page(report: dict) -> str:
+    head = ["", "episodes an hour", "answer tokens/s", "prompt tokens/s", "steps", "won", "ours is faster by"]
+    body = []
+    for side, found in report["sides"].items():
+        ratio = found.get("ours_is_faster")
+        body.append(
+            [
+                side, *(f"{found[key]:,.0f}" for key in ("episodes_an_hour", "answer_tokens_per_s",
+                "prompt_tokens_per_s", "steps")), ", ".join(map(str, found["won"])),
+                "-" if ratio is None or side == OURS else
+                f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})",
+            ]
+        )  # fmt: skip
+    facts = [
+        f"- {report['date']}, {report['hardware']}, {report['threads']} threads, torch {report['torch']}",
+        f"- {report['tasks']} test tasks, {report['instances']} Writers, {report['repeats']} turns of all sides; "
+        f"answers of at most {report['max_new_tokens']} tokens; medians, in brackets the range",
+        "- prompt tokens are those of the prompts as written, whether they were computed or kept",
+    ]
+    return "\n".join(["# Rollouts", "", *facts, "", *table(head, body)]) + "\n"
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--model", required=True, help="the folder that a phase left")
+    parser.add_argument("--instances", type=int, default=8, help="Writers")
+    parser.add_argument("--tasks", type=int, default=32)
+    parser.add_argument("--answer", type=int, default=80, help="most tokens of an answer")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sides", nargs="+", choices=[OURS, PLAIN, ALONE], default=[OURS, PLAIN, ALONE])
+    parser.add_argument("--set", nargs="+", default=[], help="more settings, KEY=VALUE")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

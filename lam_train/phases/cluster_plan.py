@@ -1,0 +1,59 @@
+"""`inspect=true engine.plan_for=64xH100`: what a step of this training would cost there, for each ZeRO stage."""
+
+import statistics
+from datetime import timedelta
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from transformers import AutoModelForCausalLM
+
+from lam_train.batching.loader import Loader
+from lam_train.model.load import load_config
+from lam_train.recipe import Recipe
+from lam_train.train.cluster import ASSUMED_MFU, Cluster, Step, cost, traffic
+from lam_train.train.flops import ModelShape
+from lam_train.train.memory import estimate_memory, trained_parameters
+
+LOOKED_AT = 20  # optimizer steps
+
+
+def print_plan(console: Console, recipe: Recipe, loader: Loader, cluster: Cluster) -> None:
+    """A row for each stage; the loader is that of the cluster's first rank."""
+    config = load_config(recipe.model)
+    with torch.device("meta"):
+        shape = ModelShape.of(AutoModelForCausalLM.from_config(config))
+    parameters, trained = trained_parameters(config, recipe.model)
+    batches = [loader.dataset[step] for step in range(min(loader.steps, LOOKED_AT))]
+    packs = [pack for batch in batches for pack in batch.packs]
+    flops = sum(
+        shape.flops(len(pack.tokens), len(pack.targets), int((pack.positions + 1).sum())) for pack in packs
+    ) / len(batches)
+    micro_batches = statistics.mean(len(batch.packs) for batch in batches)
+    step = Step(flops, recipe.engine.dtype, recipe.model.gradient_checkpointing)
+    logical = statistics.mean(batch.logical_tokens for batch in batches)
+    longest = max(len(pack.tokens) for pack in packs)
+
+    console.rule(f"on {recipe.engine.plan_for}: a model of costs, not a measurement (docs/scaling.md)")
+    console.print(
+        f"{micro_batches:.1f} rows a GPU and step, {recipe.engine.dtype}; {ASSUMED_MFU:.0%} of the peak and no overlap "
+        "are assumed"
+    )
+    table = Table(box=box.SIMPLE)
+    for name in ("ZeRO", "GiB", "fits", "GB sent", "compute", "network", "tokens/s", "in all"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for stage in range(4):
+        engine = recipe.engine.model_copy(update={"zero_stage": stage, "offload": "none"})
+        gib = estimate_memory(config, recipe.model, engine, cluster.count, longest)["together"]
+        sent = traffic(engine, parameters, trained, micro_batches, cluster.count)
+        found = cost(cluster, step, sent)
+        asked = " *" if stage == recipe.engine.zero_stage else ""
+        table.add_row(
+            f"{stage}{asked}", f"{gib:.1f}", "yes" if gib < cluster.gpu.memory_gib else "no", f"{sent / 1e9:.2f}",
+            f"{found.compute:.2f} s", f"{found.network:.2f} s", f"{logical / found.seconds:,.0f}",
+            str(timedelta(seconds=round(found.seconds * loader.steps))),
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"* as the recipe has it; a GPU has {cluster.gpu.memory_gib:.0f} GiB")
+    console.print("GiB, GB sent, compute, network: of a GPU in a step; tokens/s: logical, of all; in all: h:mm:ss")
