@@ -69,6 +69,20 @@ def reward_of(score: float) -> float:
     return float(torch.sigmoid(torch.tensor(score, dtype=torch.float64))) - 0.5
 
 
+def reward_spread(rewards: Sequence[float], groups: Sequence[str]) -> tuple[float, float] | None:
+    """(mean deviation of the rewards within a group, deviation of the groups' means); None where no group differs.
+
+    Within groups of several rewards that are not all the same: equal answers to a state have one reward.
+    """
+    by_group: dict[str, list[float]] = {}
+    for reward, group in zip(rewards, groups, strict=True):
+        by_group.setdefault(group, []).append(reward)
+    within = [float(np.std(found)) for found in by_group.values() if max(found) > min(found)]
+    if not within:
+        return None
+    return float(np.mean(within)), float(np.std([np.mean(found) for found in by_group.values()]))
+
+
 def experience(
     taken: Sequence[Taken],
     policy: Mapping[str, torch.Tensor],

@@ -53,15 +53,21 @@ class PpoObjective(Steering):
         values = values[torch.from_numpy(e.offsets[:-1]).to(device)]  # where the action begins: the state's value
         log_ratio = log_ratios(logprobs, old, owners, self.settings.ratio)
         policy = clipped_objective(log_ratio, advantages[owners], pack.weights, self.settings.clip)
-        kl, kl_old = (self._divergence(logprobs, other).sum() for other in (reference, old))
+        kl, kl_old = (self._divergence(logprobs, other, old).sum() for other in (reference, old))
         value = value_loss(values, old_values, returns, self.settings.value_clip)
         self._count(log_ratio, kl_old, kl, entropies, rewards, values, returns, value, advantages[owners])
         return policy + self.coefficient * kl + (self.settings.value_weight * value if self.uses_values else 0)
 
-    def _divergence(self, logprobs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        """[N]: from the side whose tokens these are. Recorded ones are not the policy's own: estimated from its side,
-        one that it gave up would count e to the nats that it lost."""
-        return kl_estimate(logprobs, other) if self.settings.actions == "sampled" else kl_estimate(other, logprobs)
+    def _divergence(self, logprobs: torch.Tensor, other: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+        """[N]: KL(policy || other) of sampled answers, KL(other || policy) of recorded ones.
+
+        Sampled tokens are those of the policy that acted, so they count by how much likelier they are now (TRL's
+        `use_bias_correction_kl`): without, one that was given up would count e to the nats that it lost. Recorded ones
+        are estimated from their own side.
+        """
+        if self.settings.actions == "sampled":
+            return (logprobs - old).exp() * kl_estimate(logprobs, other)
+        return kl_estimate(other, logprobs)
 
     @torch.no_grad()
     def _count(self, log_ratio, kl_old, kl, entropies, rewards, values, returns, value, advantages) -> None:

@@ -128,3 +128,7 @@ def _print_numbers(console: Console, recipe: Recipe, loader: Loader, counts: dic
     console.print(f"longest sample: {loader.plan.samples.lengths.max():,} tokens; longest row: {longest:,}")
     for name, gib in memory.items():
         console.print(f"memory of a rank, {name}: {gib:.2f} GiB")
+    if not recipe.model.gradient_checkpointing:
+        saving = recipe.model.model_copy(update={"gradient_checkpointing": True})
+        less = estimate_memory(load_config(recipe.model), saving, recipe.engine, ranks, longest)["together"]
+        console.print(f"memory of a rank with model.gradient_checkpointing=true: {less:.2f} GiB, a third more time")

@@ -7,7 +7,7 @@ from lam_train.errors import UserError
 from lam_train.language.conversation import Language
 from lam_train.model.load import load_tokenizer
 from lam_train.model.policy_value import PolicyValue
-from lam_train.objectives.experience import Experience, experience
+from lam_train.objectives.experience import Experience, experience, reward_spread
 from lam_train.objectives.ppo_objective import PpoObjective
 from lam_train.phases.ppo_actions import Actions, Logged, Sampled, answers_to, failed_states
 from lam_train.phases.ppo_judges import Judges
@@ -132,8 +132,10 @@ class OfflinePpo:
                 scale_groups=self.settings.scale_groups,
             )
             leader_does(lambda: made.save(file))
-            times = {"seconds": taken, "judge_seconds": judged}
-            trainer.record({"kind": "experience", "step": trainer.step, "iteration": iteration, **times})
+            row = {"kind": "experience", "step": trainer.step, "iteration": iteration, "seconds": taken}
+            spread = reward_spread(made.rewards.tolist(), [action.group for action in actions.taken])
+            spreads = {} if spread is None else {"reward_within": spread[0], "reward_between": spread[1]}
+            trainer.record(row | {"judge_seconds": judged} | spreads)
         return Experience.load(file)
 
     def _probe(self, trainer: Trainer, iteration: int, resumed: Checkpoint | None) -> None:

@@ -15,6 +15,8 @@ PANELS = (
     ("format_valid_rate", "readable answers", "share of sampled answers"),
 )
 
+ALIKE = 0.1  # of the states' deviation: answers whose rewards differ less are hardly told apart
+
 
 def write_health(rows: list[dict], stopped: str, folder: Path) -> None:
     """Writes health.png, health.md and health.json into `folder`."""
@@ -35,12 +37,21 @@ def summary(rows: list[dict], stopped: str) -> dict:
         if values:
             ends[name] = [sum(part) / len(part) for part in (values[:some], values[-some:])]
     sampled = {name: [probes[0][name], probes[-1][name]] for name in ("reward", "format_valid_rate")} if probes else {}
-    return {"steps": ends, "sampled": sampled, "stopped": stopped, "warnings": warnings_of(ends, sampled)}
+    known = next((row for row in _of(rows, "experience") if "reward_within" in row), None)
+    spread = {} if known is None else {name: known[f"reward_{name}"] for name in ("within", "between")}
+    warnings = warnings_of(ends, sampled, spread)
+    return {"steps": ends, "sampled": sampled, "spread": spread, "stopped": stopped, "warnings": warnings}
 
 
-def warnings_of(steps: dict, sampled: dict) -> list[str]:
+def warnings_of(steps: dict, sampled: dict, spread: dict) -> list[str]:
     """What looks wrong, in words."""
     found = []
+    if spread and spread["within"] < ALIKE * spread["between"]:
+        found.append(
+            f"the reward tells states apart (their means deviate by {spread['between']:.4f}) and hardly the answers to "
+            f"one state (by {spread['within']:.4f}): their differences may be noise; the reward model needs more "
+            "failures beside successes of the same tasks, or a longer training"
+        )
     if sampled:
         (reward, reward_after), (valid, valid_after) = sampled["reward"], sampled["format_valid_rate"]
         if reward_after > reward and valid_after < valid - 0.02:
@@ -66,6 +77,9 @@ def page(health: dict) -> str:
     rows = [[titles[name], *map(_number, ends)] for name, ends in health["steps"].items()]
     rows += [[f"{titles[name]}, sampled answers", *map(_number, ends)] for name, ends in health["sampled"].items()]
     lines += table(["", "first", "last"], rows)
+    if spread := health.get("spread"):
+        told = "Rewards of different answers to one state deviate by {within:.4f}, the states' means by {between:.4f}."
+        lines += [told.format(**spread), ""]
     lines += [f"- {warning}" for warning in health["warnings"]] or ["Nothing looks wrong in these numbers."]
     return "\n".join([*lines, "", "![health](health.png)", ""])
 

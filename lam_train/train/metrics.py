@@ -43,6 +43,8 @@ PPO_METRICS = {
     "value_loss": "the value head's, a mean over actions",
     "explained_variance": "1 - variance of return less value / variance of return, of the step's actions",
     "format_valid_rate": "share of a probe's answers that are an action in the format",
+    "reward_within": "of an experience: mean deviation of the rewards of different answers to one state",
+    "reward_between": "of an experience: deviation of the states' mean rewards",
     "judge_seconds": "of a row of kind experience: the reward model's; its seconds are the policy's own pass",
 }
 

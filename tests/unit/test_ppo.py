@@ -1,5 +1,6 @@
 """Offline PPO: its formulas against independent implementations, what must hold, and phase 4b by its recipe."""
 
+import json
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -14,7 +15,7 @@ from torchrl.objectives.value.functional import generalized_advantage_estimate
 from trl import GRPOTrainer
 
 from lam_train.batching.pack import PackInput, build_pack, padding_pack
-from lam_train.objectives.experience import NO_END, Experience, Taken, experience, reward_of
+from lam_train.objectives.experience import NO_END, Experience, Taken, experience, reward_of, reward_spread
 from lam_train.objectives.ppo import (
     adapted_coefficient,
     clipped_objective,
@@ -27,6 +28,7 @@ from lam_train.objectives.ppo import (
 )
 from lam_train.objectives.ppo_objective import PpoObjective
 from lam_train.objectives.ppo_settings import PpoSettings
+from lam_train.report.ppo import write_health
 from lam_train.train.trainer import StopTraining
 
 # Advantages ---------------------------------------------------------------------------------------------------------
@@ -106,29 +108,31 @@ def test_loss_and_gradient_equal_torchrl():
     torch.testing.assert_close(gradient, their_gradient, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.3])
-def test_the_token_level_equals_trl(beta):
+@pytest.mark.parametrize(("beta", "corrected"), [(0.0, False), (0.3, False), (0.3, True)])
+def test_the_token_level_equals_trl(beta, corrected):
     """TRL's own GRPO loss on the same log-probabilities, with completions of several lengths."""
     lengths, draw = [4, 1, 6], torch.Generator().manual_seed(5)
     padded = torch.randn(3, 6, dtype=torch.float64, generator=draw).requires_grad_()
     old, reference = (padded.detach() + 0.3 * torch.randn(3, 6, dtype=torch.float64, generator=draw) for _ in range(2))
     advantages = torch.tensor([1.2, -0.7, 0.4], dtype=torch.float64)
     mask = torch.tensor([[float(i < n) for i in range(6)] for n in lengths], dtype=torch.float64)
-    theirs = _trl_loss(padded, old, reference, advantages, mask, beta)
+    theirs = _trl_loss(padded, old, reference, advantages, mask, beta, corrected)
     (their_gradient,) = torch.autograd.grad(theirs, padded)
 
     flat = mask.bool()
     owners = torch.repeat_interleave(torch.arange(3), torch.tensor(lengths))
     weights = torch.cat([torch.full((n,), 1 / n, dtype=torch.float64) for n in lengths])
     ratio = log_ratios(padded[flat], old[flat], owners, "token")
-    kl = beta * (weights * kl_estimate(padded[flat], reference[flat])).sum()  # TRL's is a mean over an answer's tokens
+    divergence = PpoObjective(PpoSettings(actions="sampled"), uses_values=False)._divergence
+    acted = old[flat] if corrected else padded[flat]
+    kl = beta * (weights * divergence(padded[flat], reference[flat], acted)).sum()  # a mean over tokens
     ours = (clipped_objective(ratio, advantages[owners], weights, 0.2) + kl) / 3
     (gradient,) = torch.autograd.grad(ours, padded)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(gradient, their_gradient, rtol=1e-12, atol=1e-12)
 
 
-def _trl_loss(logprobs, old, reference, advantages, mask, beta: float) -> torch.Tensor:
+def _trl_loss(logprobs, old, reference, advantages, mask, beta: float, corrected: bool) -> torch.Tensor:
     accelerator = MagicMock(num_processes=1)
     accelerator.gather.side_effect = lambda tensor: tensor
     trainer = SimpleNamespace(
@@ -139,7 +143,7 @@ def _trl_loss(logprobs, old, reference, advantages, mask, beta: float) -> torch.
         off_policy_mask_threshold=None,
         importance_sampling_level="token",
         beta=beta,
-        args=SimpleNamespace(use_bias_correction_kl=False, delta=None),
+        args=SimpleNamespace(use_bias_correction_kl=corrected, delta=None),
         epsilon_low=0.2,
         epsilon_high=0.2,
         loss_type="grpo",
@@ -237,6 +241,24 @@ def test_experience_is_read_back_as_it_was_written(tmp_path):
         np.testing.assert_array_equal(getattr(again, name), getattr(made(), name))
 
 
+def test_the_spread_of_rewards_is_within_states_and_between_them():
+    rewards, groups = [0.1, 0.3, 0.2, 0.2, -0.4, -0.4, 0.0], ["a", "a", "b", "b", "c", "c", "d"]
+    within, between = reward_spread(rewards, groups)
+    assert within == pytest.approx(0.1)  # of `a` alone: the others' rewards are all the same
+    assert between == pytest.approx(np.std([0.2, 0.2, -0.4, 0.0]))
+    assert reward_spread([0.1, 0.1, 0.5], ["a", "a", "b"]) is None
+
+
+@pytest.mark.parametrize(("within", "warns"), [(0.001, True), (0.02, False)])
+def test_health_says_where_the_reward_does_not_tell_answers_apart(tmp_path, within, warns):
+    step = {"kind": "train", "step": 1, "reward": 0.1, "kl": 0.0, "clip_fraction": 0.0, "entropy": 1.0}
+    before = {"kind": "experience", "step": 0, "reward_within": within, "reward_between": 0.025}
+    write_health([before, step], "", tmp_path)
+    health = json.loads((tmp_path / "health.json").read_text())
+    assert any("tells states apart" in warning for warning in health["warnings"]) == warns
+    assert f"{within:.4f}" in (tmp_path / "health.md").read_text()
+
+
 # The objective --------------------------------------------------------------------------------------------------------
 
 
@@ -290,7 +312,7 @@ def test_the_padding_pack_counts_for_nothing(one_rank):
 def test_it_stops_before_the_update_where_the_kl_passes_its_limit(one_rank):
     ours = objective(kl_limit=0.5)
     moved = POLICY["t/1"].clone()
-    moved[0] -= 2.0  # KL estimate of a recorded action, e^-2 - 1 + 2; of a sampled one, e^2 - 1 - 2
+    moved[0] -= 2.0  # KL estimate of a recorded action, e^-2 - 1 + 2; of a sampled one, e^-2 (e^2 - 1 - 2)
     ours(moved, pack_of("t/1"))
     with pytest.raises(StopTraining, match=r"KL from the starting model 1\.135 nats an action, ppo\.kl_limit=0\.5"):
         ours.before_update(world())
@@ -300,7 +322,7 @@ def test_it_stops_before_the_update_where_the_kl_passes_its_limit(one_rank):
     assert ours.coefficient > 0.2 and objective().coefficient == 0.2
     ours = objective(kl_limit=None, actions="sampled")
     ours(moved, pack_of("t/1"))
-    assert ours.before_update(world())["kl"] == pytest.approx(np.e**2 - 3, rel=1e-5)
+    assert ours.before_update(world())["kl"] == pytest.approx(1 - 3 * np.e**-2, rel=1e-5)  # e^2 - 3 without its weight
 
 
 def test_the_coefficient_is_part_of_the_state(one_rank):
