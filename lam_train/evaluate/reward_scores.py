@@ -42,12 +42,21 @@ class CompletableAgreement(Record):
     auc: float | None  # of the score, for completable against not
 
 
+class WithinTasks(Record):
+    """Pairs of a success and a failure of one task: ranked without the help of which tasks are hard."""
+
+    tasks: int
+    pairs: int
+    accuracy: float  # share of the pairs in which the success scores higher, ties counted half
+
+
 class RewardReport(Record):
     """Scores of a reward model on held-out trajectories."""
 
     steps: RewardScores
     last_steps: RewardScores
     trajectories: RewardScores  # a trajectory's score is the mean over its steps
+    within_tasks: WithinTasks | None = None  # of trajectories; None where no held-out task has both outcomes
     families: dict[str, RewardScores]  # of steps
     calibration: list[CalibrationBin]
     completable: CompletableAgreement | None = None
@@ -112,8 +121,26 @@ def calibration(scores: Sequence[float], labels: Sequence[float]) -> list[Calibr
     ]
 
 
-def reward_report(scores: dict[str, float], outcomes: dict[str, float], families: dict[str, str]) -> RewardReport:
-    """The report; `scores` are by step id TRAJECTORY/NUMBER, `outcomes` (+1, -1) and `families` by trajectory.
+def within_tasks(scores: dict[str, float], outcomes: dict[str, float], tasks: dict[str, str]) -> WithinTasks | None:
+    """Of trajectories' scores, by trajectory as the outcomes and tasks are."""
+    by_task: dict[str, list[str]] = defaultdict(list)
+    for name in scores:
+        by_task[tasks[name]].append(name)
+    right, pairs, both = 0.0, 0, 0
+    for names in by_task.values():
+        won, lost = ([n for n in names if outcomes[n] == outcome] for outcome in (1.0, -1.0))
+        found = auc([scores[name] for name in names], [outcomes[name] for name in names])
+        if found is not None:
+            both += 1
+            pairs += len(won) * len(lost)
+            right += found * len(won) * len(lost)
+    return WithinTasks(tasks=both, pairs=pairs, accuracy=right / pairs) if pairs else None
+
+
+def reward_report(
+    scores: dict[str, float], outcomes: dict[str, float], families: dict[str, str], tasks: dict[str, str]
+) -> RewardReport:
+    """The report; `scores` are by step id TRAJECTORY/NUMBER, `outcomes` (+1, -1), `families` and `tasks` by trajectory.
 
     A step is judged by its trajectory's outcome, whatever label it was trained with.
     """
@@ -130,6 +157,7 @@ def reward_report(scores: dict[str, float], outcomes: dict[str, float], families
         steps=scores_of(list(scores.values()), [truth[id] for id in scores]),
         last_steps=scores_of(list(ended.values()), [outcomes[name] for name in ended]),
         trajectories=scores_of(list(means.values()), [outcomes[name] for name in means]),
+        within_tasks=within_tasks(means, outcomes, tasks),
         families={
             family: scores_of([scores[id] for id in ids], [truth[id] for id in ids])
             for family, ids in sorted(by_family.items())

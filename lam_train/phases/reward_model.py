@@ -113,4 +113,5 @@ def report_on(judged: Judged, scores: dict[str, float]) -> RewardReport:
     """The report on the held-out trajectories."""
     outcomes = {t.trajectory_id: 1.0 if t.outcome == "success" else -1.0 for t, _ in judged}
     families = {t.trajectory_id: family_group(t.task) for t, _ in judged}
-    return reward_report(scores, outcomes, families)
+    tasks = {t.trajectory_id: t.task.task_id for t, _ in judged}
+    return reward_report(scores, outcomes, families, tasks)

@@ -33,6 +33,8 @@ def page(report: RewardReport) -> str:
         "have a ceiling below 1.",
         "",
         *table(head, [_row(name, scores) for name, scores in groups.items()]),
+        _within(report),
+        "",
         "## Families (steps)",
         "",
         *table(head, [_row(name, scores) for name, scores in report.families.items()]),
@@ -61,6 +63,16 @@ def page(report: RewardReport) -> str:
             f"{'-' if found.auc is None else format(found.auc, '.3f')}.",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _within(report: RewardReport) -> str:
+    found = report.within_tasks
+    if found is None:
+        return "No held-out task has both a success and a failure."
+    return (
+        f"Of {found.pairs} pairs of a success and a failure of the same task ({found.tasks} tasks), the success scores "
+        f"higher in {found.accuracy:.1%}: what is left of the ranking where no task is harder than the other."
+    )
 
 
 def _row(name: str, scores: RewardScores) -> list[str]:

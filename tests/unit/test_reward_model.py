@@ -11,7 +11,7 @@ from lam_train.batching.layout import BatchingSettings, build_packs, lay_out
 from lam_train.batching.pack import PackInput, build_pack, padding_pack
 from lam_train.collect.exploration.completable import Completable
 from lam_train.errors import UserError
-from lam_train.evaluate.reward_scores import auc, calibration, completable_agreement, reward_report
+from lam_train.evaluate.reward_scores import auc, calibration, completable_agreement, reward_report, within_tasks
 from lam_train.language.judged_steps import JudgedSteps, scored_at_the_end
 from lam_train.language.sample import Samples
 from lam_train.language.step_format import StepFormat
@@ -243,11 +243,20 @@ def test_calibration_counts_what_falls_into_each_bin():
 
 def test_the_report_judges_steps_last_steps_and_whole_trajectories():
     given = {"a/0": 1.0, "a/1": 0.5, "b/0": 0.9, "b/10": -1.0, "b/9": 0.8}
-    report = reward_report(given, {"a": 1.0, "b": -1.0}, {"a": "bold", "b": "italic"})
+    report = reward_report(given, {"a": 1.0, "b": -1.0}, {"a": "bold", "b": "italic"}, {"a": "one", "b": "two"})
     assert (report.steps.number, report.steps.positive, report.steps.accuracy) == (5, 2, 3 / 5)
     assert report.steps.auc == pytest.approx(4 / 6)
     assert (report.last_steps.auc, report.last_steps.accuracy) == (1, 1)
     assert report.trajectories.auc == 1 and set(report.families) == {"bold", "italic"}
+    assert report.within_tasks is None  # the failure is of another task
+
+
+def test_pairs_of_one_task_do_not_profit_from_knowing_which_tasks_are_hard():
+    outcomes = {"a": 1.0, "b": -1.0, "c": 1.0, "d": -1.0, "e": -1.0, "f": -1.0}
+    tasks = {"a": "easy", "b": "easy", "c": "hard", "d": "hard", "e": "hard", "f": "hopeless"}
+    scores = {"a": 0.8, "b": 0.9, "c": -0.5, "d": -0.5, "e": -0.7, "f": -0.9}
+    found = within_tasks(scores, outcomes, tasks)
+    assert (found.tasks, found.pairs) == (2, 3) and found.accuracy == pytest.approx(1.5 / 3)  # wrong, even, right
 
 
 # Phase 4a -----------------------------------------------------------------------------------------------------------
