@@ -15,7 +15,7 @@ PANELS = (
     ("format_valid_rate", "readable answers", "share of sampled answers"),
 )
 
-ALIKE = 0.1  # of the states' deviation: answers whose rewards differ less are hardly told apart
+ALIKE = 0.25  # of the states' deviation: answers whose rewards differ less are hardly told apart
 
 
 def write_health(rows: list[dict], stopped: str, folder: Path) -> None:
