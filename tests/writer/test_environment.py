@@ -10,7 +10,7 @@ from lam_train.apps.writer.environment import WriterEnvironment
 from lam_train.apps.writer.settings import WriterSettings
 from lam_train.errors import UserError
 from lam_train.records import Action, Verdict
-from tests.writer.hand import CELLS, TEXT, task
+from tests.writer.hand import CELLS, TEXT, task, write_document
 
 pytestmark = pytest.mark.writer
 FOX = "The quick brown fox jumps over the lazy dog."
@@ -162,6 +162,19 @@ def test_resets_give_the_same_observation_whatever_went_before(hand):
     assert hand.begin() == first
     hand.click("Format", "Bullets and Numbering")
     assert hand.control("Unordered").selected  # a dialog forgets the tab it was left on
+
+
+@pytest.mark.parametrize("path", [("Insert", "Field", "More Fields"), ("Edit", "Find and Replace")])
+def test_a_dialog_that_stays_beside_its_document_is_not_the_next_task_s(hand, templates, path):
+    """Such a one comes back with the next document's window, where it is not closed first."""
+    write_document(templates / "other.docx")
+    first, other = hand.begin(), hand.begin("other.docx")
+    for template, expected in (("plain.docx", first), ("other.docx", other)):
+        hand.click(*path)
+        assert hand.observation.modal
+        assert hand.begin(template) == expected
+        hand.click(*path)
+        assert hand.begin(template) == expected  # the same document again
 
 
 def test_finish_saves_and_judges(templates):

@@ -167,6 +167,8 @@ class WriterEnvironment(gymnasium.Env):
 
     def _open(self) -> None:
         """Shows a fresh copy of the task's document: by undoing all when that is exact, else by opening it."""
+        if not self._leave_dialogs():
+            self._start()
         if self.shown == self.original and self._restore():
             return
         self._load()
@@ -184,19 +186,28 @@ class WriterEnvironment(gymnasium.Env):
             raise UserError(f"{self.original}: Writer cannot open it")
         self._must(request("lay_out", whole=True, until_still=True))
         self.screen, self.shown = screen_of(self._look()), self.original
+        if self.screen.observation.modal:
+            window = self.screen.observation.window
+            self._kill()
+            raise ApplicationError(f"{self.original.name} was opened, and {window} stands before it")
         (self.view,) = self._must(request("remember", whole=True, path=str(self.office.work / "state.docx")))
         self.office.view = self.office.view or self.view
         self.first = self.screen.observation
 
-    def _restore(self) -> bool:
-        """Whether undoing everything gave the document, its view and its controls as they were first."""
+    def _leave_dialogs(self) -> bool:
+        """Closes menus and dialogs that the last episode left open; says whether all went.
+
+        Writer keeps those that stay beside a document, Fields for one, open for the next document too.
+        """
         for _ in range(MOST_DIALOGS):
-            if not self.screen.observation.modal:
-                break
+            if self.screen is None or not self.screen.observation.modal:
+                return True
             self._must(ESCAPE)
             self.screen = screen_of(self._look())
-        else:
-            return False
+        return False
+
+    def _restore(self) -> bool:
+        """Whether undoing everything gave the document, its view and its controls as they were first."""
         try:
             (restored,) = self._request(request("restore", 2, True, path=str(self.office.work / "state.docx")))
         except RequestError:  # what undoes itself can refuse to
