@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sides import faster, in_turn, told_faster
 from train_speed import measured, version
 from training_facts import hardware
 
@@ -53,14 +54,13 @@ def main() -> None:
     write_steps(overrides, answers, args.output / "answers.jsonl")
     sides = args.sides or [OURS, *SIDES]
     turns: dict[str, list[dict]] = {name: [] for name in sides}
-    for turn in range(args.repeats):
-        for name in sides if turn % 2 == 0 else sides[::-1]:
-            work = args.output / "work" / f"{turn}-{sides.index(name)}"
-            work.mkdir(parents=True, exist_ok=True)
-            run = run_ours(overrides, answers, work) if name == OURS else run_trl(name, args, work)
-            turns[name].append(run)
-            told = f"{run['seconds']:.1f} s, log-probability {run['logprob']:.4f} a token, {run['peak_gib']:.1f} GiB"
-            print(f"turn {turn + 1} of {args.repeats}  {name}: {told}", flush=True)
+    for turn, name in in_turn(sides, args.repeats):
+        work = args.output / "work" / f"{turn}-{sides.index(name)}"
+        work.mkdir(parents=True, exist_ok=True)
+        run = run_ours(overrides, answers, work) if name == OURS else run_trl(name, args, work)
+        turns[name].append(run)
+        told = f"{run['seconds']:.1f} s, log-probability {run['logprob']:.4f} a token, {run['peak_gib']:.1f} GiB"
+        print(f"turn {turn + 1} of {args.repeats}  {name}: {told}", flush=True)
     check_same(turns, args.tolerance)
     report = summary(turns, args)
     (args.output / "ppo.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -128,12 +128,9 @@ def summary(turns: dict[str, list[dict]], args) -> dict:
             "logical_tokens_per_s": statistics.median(run["logical"] / run["seconds"] for run in runs),
             "physical": runs[0]["physical"], "logical": runs[0]["logical"], "logprob": runs[0]["logprob"],
         }  # fmt: skip
-        if OURS in turns:
-            pairs = zip(turns[OURS], runs, strict=True)
-            ratios = [run["seconds"] / ours["seconds"] for ours, run in pairs]
-            sides[name]["ours_is_faster"] = {
-                "median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)
-            }  # fmt: skip
+        if OURS in turns and name != OURS:
+            pair = ([run["seconds"] for run in side] for side in (turns[OURS], runs))
+            sides[name]["ours_is_faster"] = faster(*pair)
     return {
         "date": time.strftime("%Y-%m-%d"), "hardware": hardware(), "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "deepspeed")},
@@ -145,13 +142,11 @@ def page(report: dict) -> str:
     head = ["", "seconds", "logical tokens/s", "physical tokens", "peak GiB", "log-probability", "ours is faster by"]
     body = []
     for name, side in report["sides"].items():
-        ratio = side.get("ours_is_faster")
         body.append(
             [
                 name, f"{statistics.median(side['seconds']):.1f}", f"{side['logical_tokens_per_s']:,.0f}",
                 f"{side['physical']:,}", f"{side['peak_gib']:.1f}", f"{side['logprob']:.4f}",
-                "-" if ratio is None or name == OURS else
-                f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})",
+                told_faster(side.get("ours_is_faster")),
             ]
         )  # fmt: skip
     versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())

@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
+from sides import faster, in_turn, told_faster
 from training_facts import hardware
 
 from lam_train.agent.generation import Written
@@ -95,13 +96,12 @@ def main() -> None:
         environments = open_applications(recipe.app)
         for environment in environments:
             stack.callback(environment.close)
-        for number in range(args.repeats + 1):
-            for side in args.sides if number % 2 else args.sides[::-1]:
-                pool = environments[:1] if side == ALONE else environments
-                made = turn(tasks if number else tasks[: args.instances], policies[side], pool, recipe)
-                if number:
-                    turns[side].append(made)
-                    print(f"turn {number} of {args.repeats}  {side}: {told(made)}", flush=True)
+        for number, side in in_turn(args.sides, args.repeats + 1):
+            pool = environments[:1] if side == ALONE else environments
+            made = turn(tasks if number else tasks[: args.instances], policies[side], pool, recipe)
+            if number:
+                turns[side].append(made)
+                print(f"turn {number} of {args.repeats}  {side}: {told(made)}", flush=True)
     report = summary(turns, args)
     (args.output / "rollouts.json").write_text(json.dumps(report, indent=1) + "\n")
     (args.output / "README.md").write_text(page(report))
@@ -125,12 +125,9 @@ def summary(turns: dict[str, list[dict]], args) -> dict:
             "won": [run["won"] for run in runs],
             "seconds": [run["seconds"] for run in runs],
         }
-        if OURS in turns:
-            pairs = zip(turns[OURS], runs, strict=True)
-            ratios = [run["seconds"] / ours["seconds"] for ours, run in pairs]
-            sides[side]["ours_is_faster"] = {
-                "median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)
-            }  # fmt: skip
+        if OURS in turns and side != OURS:
+            pair = ([run["seconds"] for run in made] for made in (turns[OURS], runs))
+            sides[side]["ours_is_faster"] = faster(*pair)
     return {
         "date": time.strftime("%Y-%m-%d"), "hardware": hardware(), "threads": torch.get_num_threads(),
         "torch": torch.__version__, "instances": args.instances, "tasks": args.tasks, "repeats": args.repeats,
@@ -142,13 +139,11 @@ def page(report: dict) -> str:
     head = ["", "episodes an hour", "answer tokens/s", "prompt tokens/s", "steps", "won", "ours is faster by"]
     body = []
     for side, found in report["sides"].items():
-        ratio = found.get("ours_is_faster")
         body.append(
             [
                 side, *(f"{found[key]:,.0f}" for key in ("episodes_an_hour", "answer_tokens_per_s",
                 "prompt_tokens_per_s", "steps")), ", ".join(map(str, found["won"])),
-                "-" if ratio is None or side == OURS else
-                f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})",
+                told_faster(found.get("ours_is_faster")),
             ]
         )  # fmt: skip
     facts = [

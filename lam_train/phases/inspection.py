@@ -14,10 +14,11 @@ from lam_train.language.sample import Samples
 from lam_train.model.load import load_config, load_tokenizer
 from lam_train.phases.cluster_plan import print_plan
 from lam_train.phases.imitation import prepare
+from lam_train.phases.run import wanted_ranks
 from lam_train.phases.training import Prepared, make_loader, total_steps
 from lam_train.recipe import Recipe
 from lam_train.train.cluster import Cluster
-from lam_train.train.distributed import World, wanted_processes
+from lam_train.train.distributed import World
 from lam_train.train.memory import estimate_memory
 
 SHOWN_STEPS = 200  # steps looked at for the averages; all of them where there are fewer
@@ -28,16 +29,15 @@ def inspect_training(recipe: Recipe) -> None:
     console = Console(highlight=False, soft_wrap=True)
     language = Language(load_tokenizer(recipe.model))
     prepared = _prepared(recipe, language)
-    cluster = Cluster.parse(recipe.engine.plan_for) if recipe.engine.plan_for else None
-    ranks = cluster.count if cluster else wanted_processes(recipe.launch)
+    ranks = wanted_ranks(recipe)
     steps = total_steps(recipe, len(prepared.train))
     loader = make_loader(recipe, prepared.train, World(0, ranks, 0, ranks), steps)
     for index in loader.plan.step_samples(0)[:2]:
         _print_sample(console, prepared.train, int(index), language)
     _print_tree(console, recipe, loader, language)
     _print_numbers(console, recipe, loader, prepared.counts, ranks)
-    if cluster is not None:
-        print_plan(console, recipe, loader, cluster)
+    if recipe.engine.plan_for is not None:
+        print_plan(console, recipe, loader, Cluster.parse(recipe.engine.plan_for))
 
 
 def _prepared(recipe: Recipe, language: Language) -> Prepared:

@@ -26,6 +26,10 @@ def counted(plans, tmp_path_factory) -> dict[str, dict]:
         ]
         for stage in range(4) for dtype in ("fp32", "bf16") for rows in (1, 2)
     }  # fmt: skip
+    cases["3 fp32 2, head in chunks"] = [
+        *cases["3 fp32 2"][:-1], f"batching.micro_batch_size={8 // RANKS // 2}", "model.logits_budget=100000",
+        f"run_dir={folder}/chunks",
+    ]  # fmt: skip
     (folder / "cases.json").write_text(json.dumps(cases))
     start = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}"]
     driver = [str(ROOT / "tests" / "traffic_driver.py"), str(folder / "cases.json"), str(folder / "found.json")]
@@ -44,6 +48,10 @@ def test_traffic_is_what_collectives_carry(counted, stage, dtype, rows):
     expected = traffic(EngineSettings(zero_stage=stage, dtype=dtype), parameters, parameters, rows, RANKS)
     sent = sum(TIMES.get(name, 1) * size for name, size in found["bytes"].items()) * (RANKS - 1) / RANKS
     assert sent == pytest.approx(expected, rel=0.02)  # norms, counts and the padding of flat buffers come on top
+
+
+def test_a_head_in_chunks_is_gathered_no_more_often(counted):
+    assert counted["3 fp32 2, head in chunks"]["bytes"] == counted["3 fp32 2"]["bytes"]
 
 
 def test_the_recipe_of_a_step():
