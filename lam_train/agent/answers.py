@@ -11,6 +11,7 @@ from lam_train.language.conversation import Language
 from lam_train.language.sample import Sample, Segment
 from lam_train.language.step_format import StepFormat
 from lam_train.records import Record, State
+from lam_train.train.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,19 @@ def answer_states(
     states: Sequence[NamedState],
     answers: int,
     label: str,
+    shown: bool = True,
 ) -> list[Answered]:
     """`answers` sampled answers to each state; `label` is put into the ids: STATE#LABEL.NUMBER.
 
     Puts the model into eval mode. The answers to a state are decided together: its prompt is read once. A state whose
-    prompt does not fit, however much it is shortened, has no answers.
+    prompt does not fit, however much it is shortened, has no answers. `shown`: with a progress bar.
     """
     policy = LocalPolicy(model, language, format, settings)
     asked = [state for state in states for _ in range(answers)]
+    with Progress(len(asked), shown=shown, what="sampling", unit="answer") as progress:
+        decisions = policy.decide([s.state for s in asked], progress.advance_by)
     found = []
-    for place, (state, decision) in enumerate(zip(asked, policy.decide([s.state for s in asked]), strict=True)):
+    for place, (state, decision) in enumerate(zip(asked, decisions, strict=True)):
         if not decision.answer_tokens:
             continue
         found.append(

@@ -6,7 +6,7 @@ Legend: B answers under way, L longest prompt, K columns of keys, H key-value he
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -110,8 +110,16 @@ class Generator:
         self.sampling = sampling or Sampling()
         self._asked: Counter[bytes] = Counter()
 
-    def write(self, prompts: list[list[int]], grammars: Sequence[Grammar] | None = None) -> list[Written]:
-        """An answer a prompt (token ids, at least two), in order; `grammars`: one a prompt."""
+    def write(
+        self,
+        prompts: list[list[int]],
+        grammars: Sequence[Grammar] | None = None,
+        advance: Callable[[int], None] = lambda count: None,
+    ) -> list[Written]:
+        """An answer a prompt (token ids, at least two), in order; `grammars`: one a prompt.
+
+        `advance` is told of so many more answers whenever a batch is written.
+        """
         rows = [
             _Row(prompt, self._draw(prompt), grammars[index] if grammars is not None else None)
             for index, prompt in enumerate(prompts)
@@ -120,7 +128,9 @@ class Generator:
         ordered = sorted(rows, key=lambda row: row.prompt)
         for start in range(0, len(ordered), self.batch_size):
             with torch.inference_mode():
-                self._write_batch(ordered[start : start + self.batch_size])
+                batch = ordered[start : start + self.batch_size]
+                self._write_batch(batch)
+            advance(len(batch))
         return [row.written for row in rows]
 
     def _draw(self, prompt: list[int]) -> random.Random:

@@ -1,7 +1,7 @@
 """A local model as a policy: states to prompts, answers in batches, answers to actions."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -57,8 +57,11 @@ class LocalPolicy:
         causal = load_model(model, DTYPES[settings.dtype]).to(_device(settings.device))
         return cls(causal, language, format, settings, name)
 
-    def decide(self, states: Sequence[State]) -> list[Decision]:
-        """One decision a state; `seconds` is what the state waited for: the whole call."""
+    def decide(self, states: Sequence[State], advance: Callable[[int], None] = lambda count: None) -> list[Decision]:
+        """One decision a state; `seconds` is what the state waited for: the whole call.
+
+        `advance` is told of so many more answers whenever a batch is written.
+        """
         started = time.perf_counter()
         shown = [self._shown(state) for state in states]
         prompts = [self._prompt(one) for one in shown]
@@ -66,7 +69,7 @@ class LocalPolicy:
         grammars = None
         if self._grammars is not None:
             grammars = [self._grammars.of(shown[index].state.observation) for index in fitting]
-        written = self.generator.write([prompts[index] for index in fitting], grammars)
+        written = self.generator.write([prompts[index] for index in fitting], grammars, advance)
         answers = dict(zip(fitting, written, strict=True))
         seconds = time.perf_counter() - started
         return [self._decision(shown[n], prompts[n], answers.get(n), seconds) for n in range(len(states))]

@@ -4,6 +4,7 @@ import torch
 
 from lam_train.batching.pack import Pack
 from lam_train.model.head import read_targets
+from lam_train.model.scalar_head import ScalarHead
 from lam_train.model.trainable import TrainableModel
 
 
@@ -12,9 +13,7 @@ class PolicyValue(TrainableModel):
 
     def __init__(self, causal: torch.nn.Module) -> None:
         super().__init__(causal)
-        self.value_head = torch.nn.Linear(causal.config.hidden_size, 1, dtype=causal.dtype)
-        torch.nn.init.zeros_(self.value_head.weight)
-        torch.nn.init.zeros_(self.value_head.bias)
+        self.value_head = ScalarHead(causal.config.hidden_size, causal.dtype)
 
     def forward(self, pack: Pack) -> torch.Tensor:
         """float32 [3, N]: of each target its log-probability (nats), and at its source the value and the entropy.
@@ -22,8 +21,7 @@ class PolicyValue(TrainableModel):
         The entropy, in nats, is told and not learned from: it carries no gradient.
         """
         outputs_2N, hidden_ND = read_targets(self.causal, pack, log_probabilities_and_entropies)
-        values = self.value_head(hidden_ND).float().squeeze(-1)
-        return torch.stack([outputs_2N[0], values, outputs_2N[1]])
+        return torch.stack([outputs_2N[0], self.value_head(hidden_ND), outputs_2N[1]])
 
 
 def log_probabilities_and_entropies(logits_nV: torch.Tensor, targets_n: torch.Tensor) -> torch.Tensor:

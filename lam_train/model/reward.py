@@ -9,6 +9,7 @@ from lam_train.batching.pack import Pack
 from lam_train.errors import UserError
 from lam_train.model.attention import attention_inputs
 from lam_train.model.load import ModelSettings, load_model
+from lam_train.model.scalar_head import ScalarHead
 
 HEAD_FILE = "reward_head.json"
 
@@ -19,15 +20,13 @@ class RewardModel(torch.nn.Module):
     def __init__(self, causal: torch.nn.Module) -> None:
         super().__init__()
         self.causal = causal
-        self.head = torch.nn.Linear(causal.config.hidden_size, 1, dtype=causal.dtype)
-        torch.nn.init.zeros_(self.head.weight)
-        torch.nn.init.zeros_(self.head.bias)
+        self.head = ScalarHead(causal.config.hidden_size, causal.dtype)
 
     def forward(self, pack: Pack) -> torch.Tensor:
         """float32 [N]: the score at the source of each target; with samples of `JudgedSteps` one an action."""
         inputs = attention_inputs(pack, self.causal.config)
         hidden_TD = self.causal.base_model(input_ids=pack.tokens[None], **inputs).last_hidden_state[0]
-        return self.head(hidden_TD[pack.sources]).float().squeeze(-1)
+        return self.head(hidden_TD[pack.sources])
 
     def beside(self) -> dict[str, str]:
         """The head as JSON, for the exported body's folder; file name -> text."""

@@ -144,7 +144,8 @@ def answers_to(
         )
     seed = int.from_bytes(hashlib.sha256(f"{local.seed} {label}".encode()).digest()[:4], "big")
     wanted = local.model_copy(update={"seed": seed, "max_prompt_tokens": min(local.max_prompt_tokens or room, room)})
-    mine = answer_states(model, language, recipe.format, wanted, states[world.rank :: world.size], number, label)
+    share = states[world.rank :: world.size]
+    mine = answer_states(model, language, recipe.format, wanted, share, number, label, shown=world.leads)
     parts: list = [None] * world.size
     torch.distributed.all_gather_object(parts, mine)
     place = {state.id: index for index, state in enumerate(states)}

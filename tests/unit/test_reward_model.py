@@ -18,6 +18,7 @@ from lam_train.language.step_format import StepFormat
 from lam_train.language.trajectories import HeldOut
 from lam_train.model.load import ModelSettings, load_model
 from lam_train.model.reward import RewardModel
+from lam_train.model.scalar_head import ScalarHead
 from lam_train.objectives.credit import balancing_weights, labels_of, shared_steps
 from lam_train.objectives.reward import RewardObjective, reward_loss
 from lam_train.phases.reward_model import completable_steps, is_held_out
@@ -166,6 +167,17 @@ def test_an_untrained_head_scores_zero(several):
     assert set(scores(RewardModel(load_model(ModelSettings(source="tiny"))), several, BatchingSettings()).values()) == {
         0
     }
+
+
+def test_a_head_of_bf16_weights_tells_scores_apart_that_bf16_would_round_to_one():
+    head = ScalarHead(64, torch.bfloat16)
+    torch.nn.init.constant_(head.weight, 0.125)
+    nearly = torch.full((2, 64), 0.03125, dtype=torch.bfloat16)
+    nearly[1, 0] += 0.00390625  # 0.0005 of the score
+    scores = head(nearly)
+    assert scores.dtype == torch.float32
+    assert scores.tolist() == [0.25, 0.25048828125]
+    assert torch.nn.functional.linear(nearly, head.weight, head.bias).flatten().unique().numel() == 1
 
 
 # Labels and loss ----------------------------------------------------------------------------------------------------
