@@ -41,8 +41,9 @@ class ModelSettings(Settings):
     """a hub revision"""
     cache: str = "~/.cache/lam_train/models"
     """where a converted package model is kept"""
-    gradient_checkpointing: bool = False
-    """recompute activations in the backward pass: less memory, about a third more time"""
+    gradient_checkpointing: bool | PositiveInt = False
+    """recompute activations in the backward pass, of all layers (less memory, about a third more time) or of so many,
+    which `inspect=true` proposes"""
     attention: Literal["auto", "dense", "flex"] = "auto"
     """in training: each token's own path of a row where that is faster (on a CPU), else a dense mask; always a dense
     mask; or PyTorch's FlexAttention, for GPUs (not measured on one yet)"""

@@ -10,11 +10,12 @@ from rich.table import Table
 from transformers import AutoModelForCausalLM
 
 from lam_train.batching.loader import Loader
+from lam_train.model.checkpointing import checkpointed_layers
 from lam_train.model.load import load_config
 from lam_train.recipe import Recipe
-from lam_train.train.cluster import ASSUMED_MFU, Cluster, Step, cost, traffic
+from lam_train.train.cluster import ASSUMED_MFU, RECOMPUTATION, Cluster, Step, cost, traffic
 from lam_train.train.flops import ModelShape
-from lam_train.train.memory import estimate_memory, trained_parameters
+from lam_train.train.memory import estimate_memory, fewest_checkpointed, trained_parameters
 
 LOOKED_AT = 20  # optimizer steps
 
@@ -31,7 +32,9 @@ def print_plan(console: Console, recipe: Recipe, loader: Loader, cluster: Cluste
         shape.flops(len(pack.tokens), len(pack.targets), int((pack.positions + 1).sum())) for pack in packs
     ) / len(batches)
     micro_batches = statistics.mean(len(batch.packs) for batch in batches)
-    step = Step(flops, recipe.engine.dtype, recipe.model.gradient_checkpointing)
+    layers = config.num_hidden_layers
+    recomputed = checkpointed_layers(recipe.model.gradient_checkpointing, layers) / layers
+    step = Step(flops, recipe.engine.dtype, recomputed)
     logical = statistics.mean(batch.logical_tokens for batch in batches)
     longest = max(len(pack.tokens) for pack in packs)
 
@@ -55,5 +58,22 @@ def print_plan(console: Console, recipe: Recipe, loader: Loader, cluster: Cluste
             str(timedelta(seconds=round(found.seconds * loader.steps))),
         )  # fmt: skip
     console.print(table)
-    console.print(f"* as the recipe has it; a GPU has {cluster.gpu.memory_gib:.0f} GiB")
+    room = cluster.gpu.memory_gib
+    told = told_checkpointing(recipe, cluster.count, longest, room)
+    console.print(f"* as the recipe has it; a GPU has {room:.0f} GiB: {told}")
     console.print("GiB, GB sent, compute, network: of a GPU in a step; tokens/s: logical, of all; in all: h:mm:ss")
+
+
+def told_checkpointing(recipe: Recipe, ranks: int, longest: int, room: float) -> str:
+    """Which `model.gradient_checkpointing` would do for rows of `longest` tokens in `room` GiB a rank."""
+    config = load_config(recipe.model)
+    fewest = fewest_checkpointed(config, recipe.model, recipe.engine, ranks, longest, room)
+    if fewest is None:
+        return "too few even with all layers checkpointed: shard more (engine=zero3), lower batching.max_tokens"
+    if fewest == 0:
+        return "model.gradient_checkpointing=false fits"
+    more = fewest / config.num_hidden_layers * RECOMPUTATION
+    return (
+        f"model.gradient_checkpointing={fewest} of {config.num_hidden_layers} layers is the least that fits, "
+        f"{more:.0%} more FLOPs"
+    )

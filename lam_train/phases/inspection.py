@@ -12,14 +12,14 @@ from lam_train.batching.tree import Run
 from lam_train.language.conversation import Language
 from lam_train.language.sample import Samples
 from lam_train.model.load import load_config, load_tokenizer
-from lam_train.phases.cluster_plan import print_plan
+from lam_train.phases.cluster_plan import print_plan, told_checkpointing
 from lam_train.phases.imitation import prepare
 from lam_train.phases.run import wanted_ranks
 from lam_train.phases.training import Prepared, make_loader, total_steps
 from lam_train.recipe import Recipe
 from lam_train.train.cluster import Cluster
 from lam_train.train.distributed import World
-from lam_train.train.memory import estimate_memory
+from lam_train.train.memory import estimate_memory, room_of_a_rank
 
 SHOWN_STEPS = 200  # steps looked at for the averages; all of them where there are fewer
 
@@ -128,7 +128,6 @@ def _print_numbers(console: Console, recipe: Recipe, loader: Loader, counts: dic
     console.print(f"longest sample: {loader.plan.samples.lengths.max():,} tokens; longest row: {longest:,}")
     for name, gib in memory.items():
         console.print(f"memory of a rank, {name}: {gib:.2f} GiB")
-    if not recipe.model.gradient_checkpointing:
-        saving = recipe.model.model_copy(update={"gradient_checkpointing": True})
-        less = estimate_memory(load_config(recipe.model), saving, recipe.engine, ranks, longest)["together"]
-        console.print(f"memory of a rank with model.gradient_checkpointing=true: {less:.2f} GiB, a third more time")
+    if recipe.engine.plan_for is None:  # which says it of the GPUs that it plans for
+        room = room_of_a_rank(ranks)
+        console.print(f"a rank can have {room:.0f} GiB here: {told_checkpointing(recipe, ranks, longest, room)}")

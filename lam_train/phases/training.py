@@ -13,6 +13,7 @@ from lam_train.agent.trained_format import format_beside
 from lam_train.batching.loader import Loader
 from lam_train.errors import UserError
 from lam_train.language.sample import Samples
+from lam_train.model.checkpointing import checkpoint_layers
 from lam_train.model.load import load_model
 from lam_train.model.trainable import add_lora
 from lam_train.model.tree_attention import MODEL_TYPES
@@ -144,8 +145,7 @@ def load_learner(recipe: Recipe) -> torch.nn.Module:
     causal = load_model(recipe.model, DTYPES[recipe.engine.dtype], recipe.trainer.seed)
     if recipe.model.attention == "flex" and causal.config.model_type not in MODEL_TYPES:
         raise UserError(f"model.attention=flex is for {', '.join(MODEL_TYPES)}, not for {causal.config.model_type}")
-    if recipe.model.gradient_checkpointing:
-        causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    checkpoint_layers(causal, recipe.model.gradient_checkpointing)
     if recipe.model.lora is not None:
         add_lora(causal, recipe.model.lora)
     return causal

@@ -12,7 +12,7 @@ from lam_train.train.flops import PEAK_BF16
 
 ASSUMED_MFU = 0.40  # of the dense bf16 peak, without recomputation; published 7B to 8B trainings reach 0.39 to 0.46
 ASSUMED_BANDWIDTH = 0.8  # of what the links can carry
-RECOMPUTATION = 4 / 3  # of the FLOPs, with gradient checkpointing: one more forward pass
+RECOMPUTATION = 1 / 3  # of the FLOPs, more, with gradient checkpointing of all layers: one more forward pass
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Step:
 
     flops: float  # without recomputation
     dtype: str
-    recomputes: bool
+    recomputed: float  # share of the layers with gradient checkpointing
 
 
 def traffic(engine: EngineSettings, parameters: int, trained: int, micro_batches: float, ranks: int) -> float:
@@ -107,6 +107,6 @@ class Cost:
 
 def cost(cluster: Cluster, step: Step, sent: float) -> Cost:
     """Of a step in which the rank sends so many bytes."""
-    flops = step.flops * (RECOMPUTATION if step.recomputes else 1)
+    flops = step.flops * (1 + step.recomputed * RECOMPUTATION)
     peak = cluster.gpu.peak if step.dtype == "bf16" else cluster.gpu.peak_fp32
     return Cost(flops / (peak * ASSUMED_MFU), sent / cluster.bandwidth if cluster.count > 1 else 0.0)

@@ -1,7 +1,9 @@
 """An estimate of the memory that a training needs, before anything is loaded."""
 
+import psutil
 import torch
 
+from lam_train.model.checkpointing import checkpointed_layers
 from lam_train.model.head import BYTES_A_LOGIT
 from lam_train.model.load import ModelSettings
 from lam_train.model.tree_attention import MODEL_TYPES
@@ -16,7 +18,8 @@ def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks:
     Weights, gradients and state follow ZeRO's arithmetic (Rajbhandari et al., 2020): with bf16 2 + 4 + 12 bytes a
     parameter (gradients add up in fp32), with fp32 4 + 4 + 8; stage 1 divides the state by the ranks, stage 2 the
     gradients too, stage 3 the weights too. Activations are counted from the shapes: about 14 x width + 3 x
-    inner width values a token and layer, or the width alone with gradient checkpointing, plus the attention mask.
+    inner width values a token and layer, or the width alone in layers with gradient checkpointing, which compute theirs
+    again one at a time; plus the attention mask.
     The head's logits and their gradients are counted for a row that is all targets, up to `model.logits_budget`.
     """
     parameters, trained = trained_parameters(config, model)
@@ -24,11 +27,13 @@ def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks:
     stage = effective_stage(engine)
     shard = [ranks if stage >= needed else 1 for needed in (3, 2, 1)]
     inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    per_layer = config.hidden_size if model.gradient_checkpointing else 14 * config.hidden_size + 3 * inner
+    again = checkpointed_layers(model.gradient_checkpointing, config.num_hidden_layers)
+    whole = max(config.num_hidden_layers - again, 1)  # at once
+    values = again * config.hidden_size + whole * (14 * config.hidden_size + 3 * inner)
     logits = BYTES_A_LOGIT * config.vocab_size * tokens
     if config.model_type in MODEL_TYPES:
         logits = min(logits, max(model.logits_budget, BYTES_A_LOGIT * config.vocab_size))
-    activations = tokens * per_layer * config.num_hidden_layers * size + logits
+    activations = tokens * values * size + logits
     parts = {
         "weights": parameters * size / shard[0],
         "gradients": trained * 4 / shard[1],
@@ -37,6 +42,24 @@ def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks:
     }
     gib = {name: amount / GIB for name, amount in parts.items()}
     return gib | {"together": sum(gib.values())}
+
+
+def room_of_a_rank(ranks: int) -> float:
+    """GiB that a rank can have here: a GPU's, or its share of this machine's memory where there is none."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_properties(0).total_memory / GIB
+    return psutil.virtual_memory().total / GIB / ranks
+
+
+def fewest_checkpointed(
+    config, model: ModelSettings, engine: EngineSettings, ranks: int, tokens: int, room: float
+) -> int | None:
+    """The fewest layers with gradient checkpointing with which the estimate stays below `room` GiB; None: none do."""
+    for layers in range(config.num_hidden_layers + 1):
+        tried = model.model_copy(update={"gradient_checkpointing": layers or False})
+        if estimate_memory(config, tried, engine, ranks, tokens)["together"] < room:
+            return layers
+    return None
 
 
 def trained_parameters(config, model: ModelSettings) -> tuple[int, int]:

@@ -235,7 +235,7 @@ def test_inspect_shows_targets_tree_and_counts_and_loads_no_weights(plans, tmp_p
         "supervised",
         "memory of a rank",
         "first row",
-        "model.gradient_checkpointing=true",
+        "model.gradient_checkpointing=false fits",
     ):
         assert words in said
     assert not (tmp_path / "run").exists()

@@ -56,12 +56,12 @@ def test_a_head_in_chunks_is_gathered_no_more_often(counted):
 
 def test_the_recipe_of_a_step():
     """By hand: 4 H100 in a node, and 16 over two."""
-    step = Step(flops=989e12, dtype="bf16", recomputes=False)
+    step = Step(flops=989e12, dtype="bf16", recomputed=0)
     assert cost(Cluster.parse("4xH100"), step, 450e9).compute == pytest.approx(1 / ASSUMED_MFU)
     assert cost(Cluster.parse("4xH100"), step, 450e9).network == pytest.approx(1 / ASSUMED_BANDWIDTH)
     assert cost(Cluster.parse("16xH100"), step, 450e9).network == pytest.approx(9 / ASSUMED_BANDWIDTH)
     assert cost(Cluster.parse("1xH100"), step, 450e9).network == 0
-    again = Step(flops=989e12, dtype="fp32", recomputes=True)
+    again = Step(flops=989e12, dtype="fp32", recomputed=1)
     assert cost(Cluster.parse("4xH100"), again, 0).seconds == pytest.approx(989 / 67 * 4 / 3 / ASSUMED_MFU)
 
 

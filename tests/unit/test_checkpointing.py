@@ -1,0 +1,63 @@
+"""Gradient checkpointing of some layers: which compute again, that nothing changes, and what the estimate proposes."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from lam_train.errors import UserError
+from lam_train.model.checkpointing import checkpoint_layers
+from lam_train.model.load import ModelSettings, load_config, load_model
+from lam_train.recipe import compose_recipe
+from lam_train.train.engine import EngineSettings
+from lam_train.train.memory import estimate_memory, fewest_checkpointed
+
+MODEL = ModelSettings(source="tiny")
+
+
+def gradients(setting) -> tuple[dict[str, torch.Tensor], list[int]]:
+    """(gradients of a loss by name, how often each layer computed)."""
+    causal = load_model(MODEL).train()
+    checkpoint_layers(causal, setting)
+    calls = Counter()
+    for number, layer in enumerate(causal.model.layers):
+        layer.mlp.register_forward_pre_hook(lambda *_, number=number: calls.update([number]))
+    tokens = torch.arange(5, 25)[None]
+    causal(input_ids=tokens, labels=tokens).loss.backward()
+    return {name: p.grad for name, p in causal.named_parameters()}, [calls[n] for n in range(len(causal.model.layers))]
+
+
+@pytest.mark.parametrize(
+    ("setting", "times"), [(False, [1, 1, 1, 1]), (1, [2, 1, 1, 1]), (3, [2, 2, 2, 1]), (True, [2, 2, 2, 2])]
+)
+def test_so_many_layers_compute_again_and_the_gradients_stay(setting, times):
+    plain, _ = gradients(False)
+    found, calls = gradients(setting)
+    assert calls == times
+    for name, gradient in plain.items():
+        assert torch.equal(found[name], gradient), name
+
+
+def test_more_layers_than_there_are_are_refused():
+    with pytest.raises(UserError, match=r"gradient_checkpointing=5: the model has 4 layers"):
+        checkpoint_layers(load_model(MODEL), 5)
+
+
+@pytest.mark.parametrize(("text", "read"), [("true", True), ("false", False), ("1", 1), ("12", 12)])
+def test_the_setting_is_all_none_or_a_number(text, read):
+    found = compose_recipe(["+recipe=phase1", f"model.gradient_checkpointing={text}"]).model.gradient_checkpointing
+    assert found == read and type(found) is type(read)
+
+
+def test_the_fewest_layers_that_fit_are_proposed():
+    config, engine = load_config(MODEL), EngineSettings()
+
+    def together(setting) -> float:
+        model = MODEL.model_copy(update={"gradient_checkpointing": setting})
+        return estimate_memory(config, model, engine, 1, 4096)["together"]
+
+    assert together(False) > together(1) > together(2) > together(True)
+    between = (together(False) + together(1)) / 2
+    assert fewest_checkpointed(config, MODEL, engine, 1, 4096, between) == 1
+    assert fewest_checkpointed(config, MODEL, engine, 1, 4096, together(False) * 1.01) == 0
+    assert fewest_checkpointed(config, MODEL, engine, 1, 4096, together(True) / 2) is None
