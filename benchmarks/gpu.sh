@@ -47,11 +47,15 @@ fi
 OURS="model.path=$MODEL model.attention=flex engine.dtype=bf16 batching.max_tokens=8192 launch.processes=1"
 part tests 150 "$PYTHON" -m pytest -q -m gpu tests/gpu
 part mfu_7b 150 "$PYTHON" benchmarks/mfu.py "$OUT/mfu_7b" --shapes mistral-7b --lengths 4096 8192 --checkpointing --steps 3
-part mfu_small 90 "$PYTHON" benchmarks/mfu.py "$OUT/mfu_small" --shapes qwen3-0.6b smollm2-135m --steps 3
+SMALL="--shapes qwen3-0.6b smollm2-135m --lengths 4096 --steps 3"
 # shellcheck disable=SC2086
-part train_speed 150 "$PYTHON" benchmarks/train_speed.py "$OUT/train_speed" --data "$DATA" --repeats 2 --steps 4 --length 8192 \
+part mfu_small 60 "$PYTHON" benchmarks/mfu.py "$OUT/mfu_small" $SMALL
+# shellcheck disable=SC2086
+part mfu_compiled 60 "$PYTHON" benchmarks/mfu.py "$OUT/mfu_compiled" $SMALL --compile
+# shellcheck disable=SC2086
+part train_speed 120 "$PYTHON" benchmarks/train_speed.py "$OUT/train_speed" --data "$DATA" --repeats 2 --steps 4 --length 8192 \
     --sides lam_train "TRL padded, 8 by length" "TRL bfd" --set $OURS
-for result in mfu_7b mfu_small train_speed; do
+for result in mfu_7b mfu_small mfu_compiled train_speed; do
     if [ -f "$OUT/$result/README.md" ]; then { echo; cat "$OUT/$result/README.md"; } >> "$SUMMARY"; fi
 done
 rm -rf "$OUT/model" "$OUT"/*/work

@@ -26,6 +26,7 @@ from lam_train.batching.layout import BatchingSettings
 from lam_train.batching.loader import Loader
 from lam_train.language.sample import Sample, Samples, Segment
 from lam_train.model.head import DEFAULT_BUDGET, ChunkedHead
+from lam_train.model.layers import checkpoint_layers, compile_layers
 from lam_train.model.trainable import TrainableModel
 from lam_train.model.tree_attention import FLEX, NAME, register
 from lam_train.objectives.imitation import imitation
@@ -66,8 +67,9 @@ def one_case(args) -> dict:
     world = join_world_alone()
     attention = {"auto": FLEX if torch.cuda.is_available() else NAME, "dense": "sdpa", "flex": FLEX}[args.attention]
     causal = random_model(args.shapes[0], world.device, attention)
-    if args.checkpointing:
-        causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    checkpoint_layers(causal, args.checkpointing == -1 or args.checkpointing)
+    if args.compile:
+        compile_layers(causal)
     if world.device.type == "cpu":
         keep_freed_blocks()
     settings = EngineSettings(dtype="bf16", zero_stage=args.zero_stage, offload=args.offload)
@@ -99,8 +101,9 @@ def one_case(args) -> dict:
     peak = peak_flops() or measured_peak()
     found = {
         "shape": args.shapes[0], "length": length, "document": document, "checkpointing": args.checkpointing,
-        "zero_stage": args.zero_stage, "offload": args.offload, "attention": attention, "tokens": tokens,
-        "seconds": took, "tokens_per_s": tokens / took, "memory_gib": memory_gib(), "peak_tflops": peak / 1e12,
+        "zero_stage": args.zero_stage, "offload": args.offload, "attention": attention, "compiled": args.compile,
+        "tokens": tokens, "seconds": took, "tokens_per_s": tokens / took, "memory_gib": memory_gib(),
+        "peak_tflops": peak / 1e12,
         "mfu_causal": shape.flops(tokens, len(pack.targets), causal_pairs) / took / peak,
         "mfu_full": shape.flops(tokens, len(pack.targets), full_pairs) / took / peak,
     }  # fmt: skip
@@ -135,8 +138,7 @@ def in_a_process(args, shape: str, length: int) -> dict:
               args.offload, "--attention", args.attention]  # fmt: skip
     if args.document:
         passed += ["--document", min(args.document, length)]
-    if args.checkpointing:
-        passed += ["--checkpointing"]
+    passed += ["--checkpointing", args.checkpointing, *(["--compile"] if args.compile else [])]
     command = [sys.executable, __file__, str(args.output), "--one", "--shapes", shape, "--lengths", str(length)]
     environment = {**os.environ, "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
     done = subprocess.run([*command, *map(str, passed)], capture_output=True, text=True, env=environment)
@@ -175,10 +177,15 @@ def page(report: dict) -> str:
         for row in report["rows"]
     ]  # fmt: skip
     first = next((row for row in report["rows"] if "seconds" in row), None)
-    how = [] if first is None else [
-        f"- ZeRO {first['zero_stage']}, offload {first['offload']}, attention {first['attention']}, activations "
-        f"{'recomputed' if first['checkpointing'] else 'kept'}; peak {first['peak_tflops']:,.1f} TFLOP/s"
-    ]  # fmt: skip
+    how = []
+    if first is not None:
+        some = f"recomputed in {first['checkpointing']} layers"
+        again = {-1: "recomputed", 0: "kept"}.get(first["checkpointing"], some)
+        compiled = "compiled layers, " if first["compiled"] else ""
+        how = [
+            f"- ZeRO {first['zero_stage']}, offload {first['offload']}, attention {first['attention']}, {compiled}"
+            f"activations {again}; peak {first['peak_tflops']:,.1f} TFLOP/s"
+        ]
     where = f"{report['date']}, {report['device']}, torch {report['torch']}"
     facts = [f"- {where}; median of {report['steps']} steps", *how]
     return "\n".join(["# Model FLOPs utilisation", "", *facts, "", *table(head, body)]) + "\n"
@@ -195,7 +202,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--zero-stage", type=int, default=0)
     parser.add_argument("--offload", choices=["none", "cpu"], default="none")
     parser.add_argument("--attention", choices=["auto", "dense", "flex"], default="auto", help="auto: flex on a GPU")
-    parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument(
+        "--checkpointing", type=int, nargs="?", const=-1, default=0, help="of so many layers; without a number: of all"
+    )
+    parser.add_argument("--compile", action="store_true", help="each layer, with torch.compile")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 

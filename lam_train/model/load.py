@@ -44,6 +44,9 @@ class ModelSettings(Settings):
     gradient_checkpointing: bool | PositiveInt = False
     """recompute activations in the backward pass, of all layers (less memory, about a third more time) or of so many,
     which `inspect=true` proposes"""
+    compile: bool = False
+    """compile each layer with torch.compile, for rows of any length: for GPUs (not measured on one yet), up to ZeRO
+    stage 2"""
     attention: Literal["auto", "dense", "flex"] = "auto"
     """in training: each token's own path of a row where that is faster (on a CPU), else a dense mask; always a dense
     mask; or PyTorch's FlexAttention, for GPUs (not measured on one yet)"""

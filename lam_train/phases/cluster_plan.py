@@ -10,7 +10,7 @@ from rich.table import Table
 from transformers import AutoModelForCausalLM
 
 from lam_train.batching.loader import Loader
-from lam_train.model.checkpointing import checkpointed_layers
+from lam_train.model.layers import checkpointed_layers
 from lam_train.model.load import load_config
 from lam_train.recipe import Recipe
 from lam_train.train.cluster import ASSUMED_MFU, RECOMPUTATION, Cluster, Step, cost, traffic

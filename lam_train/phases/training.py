@@ -13,14 +13,14 @@ from lam_train.agent.trained_format import format_beside
 from lam_train.batching.loader import Loader
 from lam_train.errors import UserError
 from lam_train.language.sample import Samples
-from lam_train.model.checkpointing import checkpoint_layers
+from lam_train.model.layers import checkpoint_layers, compile_layers
 from lam_train.model.load import load_model
 from lam_train.model.trainable import add_lora
 from lam_train.model.tree_attention import MODEL_TYPES
 from lam_train.recipe import Recipe
 from lam_train.train.checkpoint import Checkpoint, Checkpoints, find_checkpoint, newest_checkpoint
 from lam_train.train.distributed import World, from_leader, leader_does
-from lam_train.train.engine import DTYPES
+from lam_train.train.engine import DTYPES, effective_stage
 from lam_train.train.export import BlankModel, base_name, export, export_dtype, live_weights, model_card
 from lam_train.train.metrics import MetricsFile
 from lam_train.train.run_directory import RunDirectory
@@ -148,7 +148,23 @@ def load_learner(recipe: Recipe) -> torch.nn.Module:
     checkpoint_layers(causal, recipe.model.gradient_checkpointing)
     if recipe.model.lora is not None:
         add_lora(causal, recipe.model.lora)
+    if recipe.model.compile:
+        _check_compilable(recipe)
+        compile_layers(causal)
     return causal
+
+
+def _check_compilable(recipe: Recipe) -> None:
+    """Raises UserError for what a compiled layer cannot be trained with."""
+    if effective_stage(recipe.engine) == 3:
+        raise UserError(
+            "model.compile=true is not for engine.zero_stage=3: DeepSpeed gathers weights in hooks, which cut "
+            "the compiled graph; take stage 2 or 1"
+        )
+    if recipe.model.attention == "auto" and not torch.cuda.is_available():
+        raise UserError(
+            "model.compile=true on a CPU needs model.attention=dense: path by path, each row is another computation"
+        )
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 import psutil
 import torch
 
-from lam_train.model.checkpointing import checkpointed_layers
 from lam_train.model.head import BYTES_A_LOGIT
+from lam_train.model.layers import checkpointed_layers
 from lam_train.model.load import ModelSettings
 from lam_train.model.tree_attention import MODEL_TYPES
 from lam_train.train.engine import EngineSettings, effective_stage

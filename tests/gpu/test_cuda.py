@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lam_train.batching.layout import BatchingSettings
+from lam_train.model.layers import compile_layers
 from lam_train.model.load import ModelSettings, load_model
 from lam_train.model.trainable import TrainableModel
 from lam_train.phases.run import run
@@ -14,13 +15,16 @@ from tests.invariant.test_trees import FORESTS, loss_and_gradients, samples_of, 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", FORESTS)
-def test_flex_attention_is_attention_with_a_dense_mask(name):
+def test_flex_attention_and_compiled_layers_are_attention_with_a_dense_mask(name, compiled):
     """In fp32 with exact products: loss and every gradient."""
     torch.set_float32_matmul_precision("highest")
     samples, results = samples_of(name), []
     for attention in ("dense", "flex"):
         model = TrainableModel(load_model(ModelSettings(source="tiny", attention=attention))).to("cuda")
+        if compiled and attention == "flex":
+            compile_layers(model.causal)
         original = model.forward
         model.forward = lambda pack, original=original: original(pack.to(torch.device("cuda"))).cpu()
         results.append(loss_and_gradients(model, samples, BatchingSettings(workers=0)))

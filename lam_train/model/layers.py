@@ -1,4 +1,4 @@
-"""Gradient checkpointing of all layers or of some: which activations the backward pass computes again."""
+"""What is done to a model's decoder layers: which compute their activations again, and that they are compiled."""
 
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -6,6 +6,11 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from lam_train.errors import UserError
 
 Checkpointing = bool | int  # `model.gradient_checkpointing`: all layers, none, or so many
+
+
+def decoder_layers(causal: PreTrainedModel) -> list[GradientCheckpointingLayer]:
+    """In their order."""
+    return [module for module in causal.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
 def checkpointed_layers(setting: Checkpointing, layers: int) -> int:
@@ -22,9 +27,15 @@ def checkpoint_layers(causal: PreTrainedModel, setting: Checkpointing) -> None:
 
     The first, because the backward pass reaches them last: what the others kept is free by then, and makes room.
     """
-    layers = [module for module in causal.modules() if isinstance(module, GradientCheckpointingLayer)]
+    layers = decoder_layers(causal)
     count = checkpointed_layers(setting, len(layers))
     if count:
         causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     for layer in layers[count:]:
         layer.gradient_checkpointing = False
+
+
+def compile_layers(causal: PreTrainedModel) -> None:
+    """Compiles each layer in place, for rows of any length: its weights keep their names."""
+    for layer in decoder_layers(causal):
+        layer.compile(dynamic=True)

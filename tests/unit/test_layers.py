@@ -1,4 +1,4 @@
-"""Gradient checkpointing of some layers: which compute again, that nothing changes, and what the estimate proposes."""
+"""Decoder layers: which compute again, that neither this nor compiling changes what they compute, what is proposed."""
 
 from collections import Counter
 
@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from lam_train.errors import UserError
-from lam_train.model.checkpointing import checkpoint_layers
+from lam_train.model.layers import checkpoint_layers, compile_layers
 from lam_train.model.load import ModelSettings, load_config, load_model
+from lam_train.phases.training import load_learner
 from lam_train.recipe import compose_recipe
 from lam_train.train.engine import EngineSettings
 from lam_train.train.memory import estimate_memory, fewest_checkpointed
@@ -61,3 +62,27 @@ def test_the_fewest_layers_that_fit_are_proposed():
     assert fewest_checkpointed(config, MODEL, engine, 1, 4096, between) == 1
     assert fewest_checkpointed(config, MODEL, engine, 1, 4096, together(False) * 1.01) == 0
     assert fewest_checkpointed(config, MODEL, engine, 1, 4096, together(True) / 2) is None
+
+
+def test_compiled_layers_learn_the_same_and_keep_their_names():
+    settings = MODEL.model_copy(update={"attention": "dense"})
+    plain, compiled = (load_model(settings).train() for _ in range(2))
+    compile_layers(compiled)
+    for length in (20, 31):  # one graph for both
+        tokens = torch.arange(5, 5 + length)[None]
+        losses = [model(input_ids=tokens, labels=tokens).loss for model in (plain, compiled)]
+        assert losses[1].item() == pytest.approx(losses[0].item(), rel=1e-5)
+        for loss in losses:
+            loss.backward()
+    found = dict(compiled.named_parameters())
+    assert found.keys() == dict(plain.named_parameters()).keys() and compiled.model.layers[0]._compiled_call_impl
+    for name, parameter in plain.named_parameters():
+        assert (found[name].grad - parameter.grad).norm() <= 1e-5 * parameter.grad.norm(), name
+
+
+@pytest.mark.parametrize(("more", "words"), [(["engine=zero3"], "zero_stage=3"), ([], "model.attention=dense")])
+def test_what_cannot_be_compiled_is_refused(more, words, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    recipe = compose_recipe(["+recipe=phase1", "model=tiny", "model.compile=true", *more])
+    with pytest.raises(UserError, match=words):
+        load_learner(recipe)
