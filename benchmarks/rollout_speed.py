@@ -45,7 +45,7 @@ class PlainGenerator:
         self.model, self.end_ids, self.max_new_tokens = model, end_ids, max_new_tokens
 
     @torch.inference_mode()
-    def write(self, prompts: list[list[int]], grammars=None) -> list[Written]:
+    def write(self, prompts: list[list[int]], grammars=None, advance=None) -> list[Written]:
         """One greedy answer a prompt; it has no log-probabilities."""
         answers = []
         for prompt in prompts:

@@ -1,0 +1,55 @@
+"""What the speed benchmarks conclude: turns, ratios, and the refusal to compare sides that do not learn the same."""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+from sides import faster, in_turn, told_faster
+from train_speed import OURS, check_losses, page, summary, timed
+
+
+def step(seconds: float, loss: float, supervised: int = 10) -> dict:
+    return {"seconds": seconds, "loss": loss, "logical": 100, "physical": 40, "supervised": supervised}
+
+
+def test_every_second_turn_is_in_reverse():
+    assert list(in_turn(["a", "b"], 3)) == [(0, "a"), (0, "b"), (1, "b"), (1, "a"), (2, "a"), (2, "b")]
+
+
+def test_ratios_are_of_the_same_turn():
+    ratio = faster([1.0, 2.0, 4.0], [3.0, 8.0, 8.0])
+    assert ratio == {"median": 3.0, "low": 2.0, "high": 4.0}
+    assert told_faster(ratio) == "3.00 (2.00 to 4.00)" and told_faster(None) == "-"
+
+
+def test_the_first_step_warms_up_and_the_loss_is_of_all_tokens():
+    run = timed([step(50, 3.0, 30), step(2, 1.0), step(3, 2.0)], peak=1.5)
+    assert (run["seconds"], run["logical"], run["physical"], run["supervised"]) == (5, 200, 80, 20)
+    assert run["loss"] == pytest.approx((90 + 10 + 20) / 50) and run["all_supervised"] == 50
+
+
+def test_sides_that_do_not_learn_the_same_are_not_compared():
+    ours, same = timed([step(1, 2.0), step(1, 2.0)], 1.0), timed([step(1, 2.01), step(1, 2.01)], 1.0)
+    check_losses({OURS: [ours], "theirs": [same]}, tolerance=0.01)
+    other = timed([step(1, 2.1), step(1, 2.1)], 1.0)
+    with pytest.raises(SystemExit, match="theirs does not learn the same"):
+        check_losses({OURS: [ours], "theirs": [other]}, tolerance=0.01)
+    fewer = timed([step(1, 2.0, 9), step(1, 2.0)], 1.0)
+    with pytest.raises(SystemExit, match="of 19 tokens"):
+        check_losses({OURS: [ours], "theirs": [fewer]}, tolerance=0.01)
+
+
+def test_the_table_says_who_is_faster_a_token():
+    turns = {
+        OURS: [timed([step(9, 2.0), step(1, 2.0)], 1.0), timed([step(9, 2.0), step(2, 2.0)], 3.0)],
+        "theirs": [timed([step(9, 2.0), step(5, 2.0)], 2.0), timed([step(9, 2.0), step(6, 2.0)], 2.0)],
+    }
+    args = Namespace(recipe="phase2", model="tiny", set=[], steps=1, repeats=2)
+    report = summary(turns, args, [[0, 1], [2, 3]])
+    assert report["sides"]["theirs"]["ours_is_faster"] == {"median": 4.0, "low": 3.0, "high": 5.0}
+    assert report["sides"][OURS]["tokens_per_s"]["logical"] == 75 and report["sides"][OURS]["peak_gib"] == 3.0
+    assert "| theirs | 18 |" in page(report) and "4.00 (3.00 to 5.00)" in page(report)
