@@ -1,4 +1,4 @@
-"""How fast a PPO update is against TRL's GRPO update: the same model, answers and steps, sides in turn in one run.
+"""How fast a PPO update is against TRL's GRPO and PPO: the same model, answers and steps, sides in turn in one run.
 
     python benchmarks/ppo_speed.py OUTPUT_FOLDER --answers RUN/experience/answers-000.jsonl --model LAM3 \\
         --reward-model RUN4A/model --data DATA [--steps 3] [--repeats 3]
@@ -7,10 +7,14 @@ ANSWERS are those that a run of phase 4b with ppo.actions=sampled left: several 
 Both sides pass over a step's answers without learning (the log-probabilities of the model they stay near: at the first
 iteration ours are the policy's own), then forward and backward, then update; no side generates or rewards. The mean
 log-probability of the answers' tokens must be the same. The first step warms up. Writes ppo.json and README.md.
+
+TRL's PPOTrainer, which also passes and updates a value model of its own, is in no version after 1.12.0: it takes part
+where `--trl-with-ppo` names the folder of `pip install --no-deps --target FOLDER trl==1.12.0`.
 """
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -37,6 +41,8 @@ SIDES = {
     "TRL GRPO, 4": ["--batch=4"],
     "TRL GRPO, 8": ["--batch=8"],
     "TRL GRPO, 4, pure bf16": ["--batch=4", "--precision=pure"],
+    "TRL PPO, 4": ["--batch=4"],
+    "TRL PPO, 4, pure bf16": ["--batch=4", "--precision=pure"],
 }
 
 
@@ -52,7 +58,7 @@ def main() -> None:
         "trainer.lr=1e-12", "ppo.probe_states=0", "checkpoint.every_steps=null", "export.at_end=false", *args.set,
     ]  # fmt: skip
     write_steps(overrides, answers, args.output / "answers.jsonl")
-    sides = args.sides or [OURS, *SIDES]
+    sides = args.sides or [OURS, *(name for name in SIDES if args.trl_with_ppo or "PPO" not in name)]
     turns: dict[str, list[dict]] = {name: [] for name in sides}
     for turn, name in in_turn(sides, args.repeats):
         work = args.output / "work" / f"{turn}-{sides.index(name)}"
@@ -101,9 +107,12 @@ def run_ours(overrides: list[str], answers: list[Answered], work: Path) -> dict:
 
 
 def run_trl(name: str, args, work: Path) -> dict:
-    script, answers = HERE / "peers" / "trl_grpo.py", args.output / "answers.jsonl"
-    command = [sys.executable, str(script), args.model, str(answers), str(work / "trl.json"), *SIDES[name]]
-    peak = measured(command, work / "out.log")
+    script, environment = "trl_grpo.py", None
+    if "PPO" in name:
+        script, environment = "trl_ppo.py", {**os.environ, "PYTHONPATH": str(args.trl_with_ppo)}
+    answers = str(args.output / "answers.jsonl")
+    command = [sys.executable, str(HERE / "peers" / script), args.model, answers, str(work / "trl.json"), *SIDES[name]]
+    peak = measured(command, work / "out.log", environment)
     steps = json.loads((work / "trl.json").read_text())["steps"]
     supervised = sum(step["supervised"] for step in steps)
     return {
@@ -156,7 +165,7 @@ def page(report: dict) -> str:
         "of all sides; medians, in brackets the range",
         "- a pass without learning, forward and backward, update; no generation, no reward",
     ]
-    return "\n".join(["# PPO's update against GRPO's", "", *facts, "", *table(head, body)]) + "\n"
+    return "\n".join(["# PPO's update against TRL's", "", *facts, "", *table(head, body)]) + "\n"
 
 
 def parsed() -> argparse.Namespace:
@@ -172,6 +181,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tolerance", type=float, default=0.01, help="nats a token")
     parser.add_argument("--sides", nargs="+", choices=[OURS, *SIDES])
+    parser.add_argument("--trl-with-ppo", type=Path, help="folder of a TRL that has a PPOTrainer")
     parser.add_argument("--set", nargs="+", default=[], help="more settings of ours, KEY=VALUE")
     args = parser.parse_args()
     args.output = args.output.absolute()

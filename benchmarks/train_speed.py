@@ -104,10 +104,10 @@ def run_trl(name: str, folder: str, args, work: Path) -> dict:
     return timed(json.loads(output.read_text())["steps"], peak)
 
 
-def measured(command: list[str], log: Path) -> float:
+def measured(command: list[str], log: Path, environment: dict[str, str] | None = None) -> float:
     """Runs a command and returns its process's largest resident memory in GiB; raises with its log where it fails."""
     with log.open("w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=HERE.parent)
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=HERE.parent, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)}\nended with {status}:\n{log.read_text()[-3000:]}")
