@@ -10,6 +10,7 @@ from lam_train.model.tree_attention import MODEL_TYPES
 from lam_train.train.engine import EngineSettings, effective_stage
 
 GIB = 2**30
+ACTIVATIONS = "activations (upper bound)"
 
 
 def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks: int, tokens: int) -> dict[str, float]:
@@ -26,19 +27,11 @@ def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks:
     size, state = (2, 12) if engine.dtype == "bf16" else (4, 8)
     stage = effective_stage(engine)
     shard = [ranks if stage >= needed else 1 for needed in (3, 2, 1)]
-    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    again = checkpointed_layers(model.gradient_checkpointing, config.num_hidden_layers)
-    whole = max(config.num_hidden_layers - again, 1)  # at once
-    values = again * config.hidden_size + whole * (14 * config.hidden_size + 3 * inner)
-    logits = BYTES_A_LOGIT * config.vocab_size * tokens
-    if config.model_type in MODEL_TYPES:
-        logits = min(logits, max(model.logits_budget, BYTES_A_LOGIT * config.vocab_size))
-    activations = tokens * values * size + logits
     parts = {
         "weights": parameters * size / shard[0],
         "gradients": trained * 4 / shard[1],
         "optimizer state": trained * state / shard[2],
-        "activations (upper bound)": activations + tokens**2,
+        ACTIVATIONS: _activations(config, model, engine, tokens),
     }
     gib = {name: amount / GIB for name, amount in parts.items()}
     return gib | {"together": sum(gib.values())}
@@ -55,11 +48,25 @@ def fewest_checkpointed(
     config, model: ModelSettings, engine: EngineSettings, ranks: int, tokens: int, room: float
 ) -> int | None:
     """The fewest layers with gradient checkpointing with which the estimate stays below `room` GiB; None: none do."""
+    parts = estimate_memory(config, model, engine, ranks, tokens)
+    left = (room - parts["together"] + parts[ACTIVATIONS]) * GIB
     for layers in range(config.num_hidden_layers + 1):
         tried = model.model_copy(update={"gradient_checkpointing": layers or False})
-        if estimate_memory(config, tried, engine, ranks, tokens)["together"] < room:
+        if _activations(config, tried, engine, tokens) < left:
             return layers
     return None
+
+
+def _activations(config, model: ModelSettings, engine: EngineSettings, tokens: int) -> float:
+    """Bytes: of the layers, the head's logits and the attention mask."""
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    again = checkpointed_layers(model.gradient_checkpointing, config.num_hidden_layers)
+    whole = max(config.num_hidden_layers - again, 1)  # at once
+    values = again * config.hidden_size + whole * (14 * config.hidden_size + 3 * inner)
+    logits = BYTES_A_LOGIT * config.vocab_size * tokens
+    if config.model_type in MODEL_TYPES:
+        logits = min(logits, max(model.logits_budget, BYTES_A_LOGIT * config.vocab_size))
+    return tokens * values * (2 if engine.dtype == "bf16" else 4) + logits + tokens**2
 
 
 def trained_parameters(config, model: ModelSettings) -> tuple[int, int]:
