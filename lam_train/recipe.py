@@ -35,6 +35,7 @@ from lam_train.errors import UserError
 from lam_train.evaluate.offline import EvaluateOfflineSettings
 from lam_train.evaluate.online import EvaluateOnlineSettings
 from lam_train.evaluate.plans import EvaluateSettings
+from lam_train.evaluate.reward_scores import EvaluateRewardSettings
 from lam_train.language.data import DataSettings
 from lam_train.language.step_format import StepFormat
 from lam_train.model.load import ModelSettings
@@ -69,6 +70,7 @@ Run = Literal[
     "evaluate_plans",
     "evaluate_offline",
     "evaluate_online",
+    "evaluate_reward",
     "act",
     "export",
     "rounds",
@@ -127,6 +129,7 @@ class Recipe(Settings):
     ladder: LadderSettings = Field(default_factory=LadderSettings)
     evaluate_offline: EvaluateOfflineSettings = Field(default_factory=EvaluateOfflineSettings)
     evaluate_online: EvaluateOnlineSettings = Field(default_factory=EvaluateOnlineSettings)
+    evaluate_reward: EvaluateRewardSettings = Field(default_factory=EvaluateRewardSettings)
 
     def yaml(self) -> str:
         """The resolved recipe."""

@@ -4,11 +4,29 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+from pydantic import PositiveInt
 from scipy.stats import rankdata
 
-from lam_train.records import Record
+from lam_train.records import Record, Split
+from lam_train.settings import Settings
 
 BINS = 10
+RESAMPLES = 2000
+
+
+class EvaluateRewardSettings(Settings):
+    """Reward models on trajectories that none of them has seen."""
+
+    models: dict[str, str] = {}
+    """name in the report: the folder that a phase-4a run left"""
+    data: list[str] = []
+    """folders of trajectories, such as exploration/data or the episodes of an online evaluation"""
+    splits: list[Split] = ["validation", "test"]
+    """of them, those of these splits"""
+    limit: PositiveInt | None = None
+    """at most so many tasks, a seeded choice; null: all"""
+    seed: int = 0
+    """of that choice"""
 
 
 class RewardScores(Record):
@@ -17,6 +35,7 @@ class RewardScores(Record):
     number: int
     positive: int
     auc: float | None  # None where all have one label
+    auc_interval: tuple[float, float] | None = None  # 95 %, bootstrap over tasks
     accuracy: float
     mse: float
 
@@ -62,6 +81,15 @@ class RewardReport(Record):
     completable: CompletableAgreement | None = None
 
 
+class Difference(Record):
+    """Between two reward models' AUC on the same trajectories: (difference, low, high), None where there is none."""
+
+    later: str
+    earlier: str
+    steps: tuple[float, float, float] | None
+    trajectories: tuple[float, float, float] | None
+
+
 def completable_agreement(
     scores: dict[str, float], labels: dict[str, float], after: dict[str, bool]
 ) -> CompletableAgreement | None:
@@ -91,13 +119,37 @@ def auc(scores: Sequence[float], labels: Sequence[float]) -> float | None:
     return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def scores_of(scores: Sequence[float], labels: Sequence[float]) -> RewardScores:
-    """The numbers of a group, which has at least one."""
+def auc_draws(scores: Sequence[float], labels: Sequence[float], tasks: Sequence[str], seed: int = 0) -> np.ndarray:
+    """[RESAMPLES]: the AUC in resamples of the tasks, NaN where one has one label alone.
+
+    The same tasks and seed give the same resamples: the difference of two models' draws is the paired one.
+    """
+    scores_N, labels_N = np.asarray(scores, float), np.asarray(labels, float)
+    names, task_of_N = np.unique(np.asarray(tasks, dtype=str), return_inverse=True)
+    members = [np.flatnonzero(task_of_N == number) for number in range(len(names))]
+    generator = np.random.default_rng(seed)
+    draws = []
+    for _ in range(RESAMPLES):
+        drawn = np.concatenate([members[number] for number in generator.integers(len(names), size=len(names))])
+        found = auc(scores_N[drawn], labels_N[drawn])
+        draws.append(np.nan if found is None else found)
+    return np.asarray(draws)
+
+
+def interval(draws: np.ndarray) -> tuple[float, float] | None:
+    """95 %, of the draws that are numbers; None where none is."""
+    known = draws[~np.isnan(draws)]
+    return (float(np.quantile(known, 0.025)), float(np.quantile(known, 0.975))) if len(known) else None
+
+
+def scores_of(scores: Sequence[float], labels: Sequence[float], tasks: Sequence[str] | None = None) -> RewardScores:
+    """The numbers of a group, which has at least one; with the AUC's interval where the task of each is given."""
     scores_N, labels_N = np.asarray(scores, float), np.asarray(labels, float)
     return RewardScores(
         number=len(scores_N),
         positive=int((labels_N > 0).sum()),
         auc=auc(scores_N, labels_N),
+        auc_interval=interval(auc_draws(scores_N, labels_N, tasks)) if tasks is not None else None,
         accuracy=float(((scores_N > 0) == (labels_N > 0)).mean()),
         mse=float(((scores_N - labels_N) ** 2).mean()),
     )
@@ -153,10 +205,12 @@ def reward_report(
     ended = {name: max(steps)[1] for name, steps in by_trajectory.items()}
     means = {name: float(np.mean([value for _, value in steps])) for name, steps in by_trajectory.items()}
     truth = {id: outcomes[id.rpartition("/")[0]] for id in scores}
+    owner = [tasks[id.rpartition("/")[0]] for id in scores]
+    each = [tasks[name] for name in means]
     return RewardReport(
-        steps=scores_of(list(scores.values()), [truth[id] for id in scores]),
-        last_steps=scores_of(list(ended.values()), [outcomes[name] for name in ended]),
-        trajectories=scores_of(list(means.values()), [outcomes[name] for name in means]),
+        steps=scores_of(list(scores.values()), [truth[id] for id in scores], owner),
+        last_steps=scores_of(list(ended.values()), [outcomes[name] for name in ended], each),
+        trajectories=scores_of(list(means.values()), [outcomes[name] for name in means], each),
         within_tasks=within_tasks(means, outcomes, tasks),
         families={
             family: scores_of([scores[id] for id in ids], [truth[id] for id in ids])
@@ -164,3 +218,34 @@ def reward_report(
         },
         calibration=calibration(list(scores.values()), list(truth.values())),
     )
+
+
+def differences(
+    scores: dict[str, dict[str, float]], outcomes: dict[str, float], tasks: dict[str, str]
+) -> list[Difference]:
+    """Of every pair of models; `scores` by model and step id, the same steps for all, the rest by trajectory."""
+    names = list(scores)
+    found = []
+    for place, later in enumerate(names):
+        for earlier in names[:place]:
+            steps, means = (_paired(scores[later], scores[earlier], kind, outcomes, tasks) for kind in (False, True))
+            found.append(Difference(later=later, earlier=earlier, steps=steps, trajectories=means))
+    return found
+
+
+def _paired(
+    later: dict[str, float], earlier: dict[str, float], whole: bool, outcomes: dict[str, float], tasks: dict[str, str]
+) -> tuple[float, float, float] | None:
+    """(difference of the AUC, low, high), of steps or of whole trajectories' means."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for id in sorted(later):
+        groups[id.rpartition("/")[0] if whole else id].append(id)
+    owners = [ids[0].rpartition("/")[0] for ids in groups.values()]
+    labels, each = [outcomes[owner] for owner in owners], [tasks[owner] for owner in owners]
+    values = [[float(np.mean([model[id] for id in ids])) for ids in groups.values()] for model in (later, earlier)]
+    points = [auc(value, labels) for value in values]
+    if None in points:
+        return None
+    draws = [auc_draws(value, labels, each) for value in values]
+    low, high = interval(draws[0] - draws[1])
+    return points[0] - points[1], low, high

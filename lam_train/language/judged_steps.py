@@ -30,12 +30,13 @@ class JudgedSteps:
     splits: Sequence[Split]
     limit: int | None = None  # tokens of a sample, above which its prompt is shortened; None: never
     outcomes: Sequence[Outcome] = ("success", "fail")
+    evaluates: bool = False  # nothing is learned from them: the test split is read too
     counts: Counter = field(default_factory=Counter)
 
     def samples(self, trajectories: Iterable[Trajectory], where: str) -> list[tuple[Trajectory, list[Sample]]]:
         """(trajectory, its samples: one a step, with id TRAJECTORY/NUMBER) of the trajectories of `outcomes`.
 
-        Raises HeldOut for the test split.
+        Raises HeldOut for the test split, unless it `evaluates`.
         """
         found, taken = [], set()
         for trajectory in trajectories:
@@ -57,7 +58,7 @@ class JudgedSteps:
 
     def _left_out(self, trajectory: Trajectory, where: str) -> bool:
         split, outcome = trajectory.task.split, trajectory.outcome
-        if split == "test":
+        if split == "test" and not self.evaluates:
             raise HeldOut(
                 f"{where}: {trajectory.trajectory_id} is a trajectory of the test split: a reward model that has seen "
                 "it would spoil the evaluation; give trajectories of other splits"

@@ -32,6 +32,7 @@ ALONE = {
     "evaluate_plans": "lam_train.phases.evaluate_plans",
     "evaluate_offline": "lam_train.phases.evaluate_offline",
     "evaluate_online": "lam_train.phases.evaluate_online",
+    "evaluate_reward": "lam_train.phases.evaluate_reward",
     "explore": "lam_train.phases.explore",
     "replay_failures": "lam_train.phases.replay_failures",
     "export": "lam_train.phases.export",

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from lam_train.evaluate.reward_scores import RewardReport, RewardScores
+from lam_train.evaluate.reward_scores import Difference, RewardReport, RewardScores
 from lam_train.report.markdown import table
 
 
@@ -29,8 +29,8 @@ def page(report: RewardReport) -> str:
         "# Reward model on held-out tasks",
         "",
         "A step or trajectory is positive where the episode succeeded. AUC: the probability that a positive scores "
-        "above a negative. Accuracy: the score's sign. Good early steps of failures count as negative here, so steps "
-        "have a ceiling below 1.",
+        "above a negative; in brackets its 95 % bootstrap interval over tasks. Accuracy: the score's sign. Good early "
+        "steps of failures count as negative here, so steps have a ceiling below 1.",
         "",
         *table(head, [_row(name, scores) for name, scores in groups.items()]),
         _within(report),
@@ -65,6 +65,44 @@ def page(report: RewardReport) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_comparison(reports: dict[str, RewardReport], differences: list[Difference], folder: Path) -> None:
+    """Writes README.md, with a row a reward model, and evaluation.json."""
+    head = ["AUC", "steps", "last steps", "trajectories", "pairs of one task", "MSE of steps"]
+    rows = []
+    for name, report in reports.items():
+        pairs = report.within_tasks
+        aucs = (_row("", group)[3] for group in (report.steps, report.last_steps, report.trajectories))
+        told = "-" if pairs is None else f"{pairs.accuracy:.3f} of {pairs.pairs}"
+        rows.append([name, *aucs, told, f"{report.steps.mse:.3f}"])
+    steps = next(iter(reports.values())).steps
+    lost = steps.number - steps.positive
+    each = next(iter(reports.values())).trajectories
+    lines = [
+        "# Reward models on held-out trajectories",
+        "",
+        f"{each.number} trajectories, {each.number - each.positive} of them failures; {steps.number} steps, {lost} of "
+        "failures. In brackets 95 % bootstrap intervals over tasks. Pairs of one task: of a success and a failure of "
+        "the same task, how often the success scores higher.",
+        "",
+        *table(head, rows),
+    ]
+    if differences:
+        body = [
+            [f"{one.later} - {one.earlier}", *(_signed(found) for found in (one.steps, one.trajectories))]
+            for one in differences
+        ]
+        lines += ["", *table(["difference of AUC, paired", "steps", "trajectories"], body)]
+    lines += ["", *(f"- [{name}]({name}/evaluation.md)" for name in reports)]
+    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    told = {"reports": {name: report.model_dump(mode="json") for name, report in reports.items()}}
+    told["differences"] = [one.model_dump(mode="json") for one in differences]
+    (folder / "evaluation.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def _signed(found: tuple[float, float, float] | None) -> str:
+    return "-" if found is None else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*found)
+
+
 def _within(report: RewardReport) -> str:
     found = report.within_tasks
     if found is None:
@@ -77,6 +115,8 @@ def _within(report: RewardReport) -> str:
 
 def _row(name: str, scores: RewardScores) -> list[str]:
     auc = "" if scores.auc is None else f"{scores.auc:.3f}"
+    if scores.auc_interval is not None:
+        auc += " [{:.3f}, {:.3f}]".format(*scores.auc_interval)
     return [name, str(scores.number), str(scores.positive), auc, f"{scores.accuracy:.3f}", f"{scores.mse:.3f}"]
 
 

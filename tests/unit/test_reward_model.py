@@ -1,6 +1,7 @@
 """The reward model: what is scored and where, labels, the regression, the report, and phase 4a by its recipe."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,15 @@ from lam_train.batching.layout import BatchingSettings, build_packs, lay_out
 from lam_train.batching.pack import PackInput, build_pack, padding_pack
 from lam_train.collect.exploration.completable import Completable
 from lam_train.errors import UserError
-from lam_train.evaluate.reward_scores import auc, calibration, completable_agreement, reward_report, within_tasks
+from lam_train.evaluate.reward_scores import (
+    auc,
+    auc_draws,
+    calibration,
+    completable_agreement,
+    interval,
+    reward_report,
+    within_tasks,
+)
 from lam_train.language.judged_steps import JudgedSteps, scored_at_the_end
 from lam_train.language.sample import Samples
 from lam_train.language.step_format import StepFormat
@@ -261,6 +270,19 @@ def test_the_report_judges_steps_last_steps_and_whole_trajectories():
     assert (report.last_steps.auc, report.last_steps.accuracy) == (1, 1)
     assert report.trajectories.auc == 1 and set(report.families) == {"bold", "italic"}
     assert report.within_tasks is None  # the failure is of another task
+    assert report.trajectories.auc_interval == (1, 1)  # of the resamples with both outcomes
+
+
+def test_the_interval_of_an_auc_is_over_tasks():
+    """Ten equal steps of a task are one draw: they make the interval no narrower."""
+    rng = np.random.default_rng(1)
+    labels = np.where(np.arange(20) < 8, -1.0, 1.0)
+    scores = labels + rng.normal(size=20) * 2
+    tasks = [f"task {n:02d}" for n in range(20)]
+    once, ten = auc_draws(scores, labels, tasks), auc_draws(scores.repeat(10), labels.repeat(10), np.repeat(tasks, 10))
+    np.testing.assert_allclose(once, ten)
+    low, high = interval(once)
+    assert low < auc(scores, labels) < high and high - low > 0.2
 
 
 def test_pairs_of_one_task_do_not_profit_from_knowing_which_tasks_are_hard():
@@ -311,6 +333,39 @@ def test_a_reward_model_learns_and_is_read_back(tmp_path, reader):
     held = [t for n in range(12) if is_held_out(f"task-{n}", 0.3, 0) for t in (trajectory(n),)]
     again = scores(model, samples_of(reader, *held), BatchingSettings(max_tokens=8192))
     assert again and all(saved[id]["score"] == pytest.approx(value, abs=1e-3) for id, value in again.items())
+
+
+def test_reward_models_are_compared_on_trajectories_of_the_test_split(tmp_path):
+    write(tmp_path)
+    assert main(overrides(tmp_path, "model.lora=null", "trainer.lr=1e-2", "trainer.epochs=2")) == 0
+    episodes = []
+    for n in range(30, 42):
+        won = trajectory(n)
+        task = won.task.model_copy(update={"split": "test"})
+        unread = {"action": Action(), "answer": "Perhaps", "problem": "bad format: no JSON", "acceptable": []}
+        lost = failed(n, steps=[won.steps[0], won.steps[-1].model_copy(update=unread)])
+        episodes += [t.model_copy(update={"task": task}) for t in (won, lost)]
+    write_jsonl(tmp_path / "test" / "episodes-00000.jsonl", [*episodes, trajectory(50)])
+    learned = tmp_path / "reward/model"
+    even = shutil.copytree(learned, tmp_path / "even")  # a head of zeros
+    head = json.loads((even / "reward_head.json").read_text())
+    (even / "reward_head.json").write_text(json.dumps({"weight": [0.0] * len(head["weight"]), "bias": 0.0}))
+    models = [f"+evaluate_reward.models.even={even}", f"+evaluate_reward.models.learned={learned}"]
+    asked = ["+recipe=evaluate_reward", "model=tiny", "batching.workers=0", *models, f"run_dir={tmp_path}/compared"]
+    assert main([*asked, f"evaluate_reward.data=[{tmp_path}/test]"]) == 0
+    found = json.loads((tmp_path / "compared/evaluation/evaluation.json").read_text())
+    assert found["reports"]["learned"]["trajectories"]["number"] == 24  # not the one of the training split
+    assert found["reports"]["even"]["trajectories"]["auc_interval"] == [0.5, 0.5]
+    (difference,) = found["differences"]
+    there = found["reports"]["learned"]
+    assert there["last_steps"]["auc"] > 0.9
+    assert difference["trajectories"][0] == pytest.approx(there["trajectories"]["auc"] - 0.5)
+    assert "| learned - even | +" in (tmp_path / "compared/evaluation/README.md").read_text()
+
+
+def test_without_models_or_trajectories_it_says_what_to_give(tmp_path, caplog):
+    assert main(["+recipe=evaluate_reward", "model=tiny", f"run_dir={tmp_path}/none"]) == 2
+    assert "models.NAME=FOLDER" in caplog.text
 
 
 def test_inspection_marks_the_end_of_turn_alone(tmp_path, capsys):
