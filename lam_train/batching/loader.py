@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lam_train.batching.forking import tensors_left_out
 from lam_train.batching.layout import BatchingSettings, build_packs, lay_out
 from lam_train.batching.pack import Pack
 from lam_train.batching.tree import sort_samples
@@ -197,9 +196,7 @@ class Loader:
             # The loader draws nothing: a generator of its own keeps the run's random state untouched.
             generator=torch.Generator(),
         )
-        with tensors_left_out():  # the workers are forked here
-            made = iter(batches)
-        for pickled in made:
+        for pickled in batches:
             batch: StepBatch = pickle.loads(pickled)
             self.next_step = batch.step + 1 - self.first_step
             yield batch
