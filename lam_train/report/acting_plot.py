@@ -16,7 +16,8 @@ def plot_scores(report: ActingReport, path: Path) -> None:
     bars = _offline_bars(report) if report.kind == "offline" else _online_bars(report)
     columns = list(next(iter(bars.values())))
     width = 0.8 / len(bars)
-    figure, axes = pyplot.subplots(figsize=(1.3 * len(columns) + 2.5, 4), layout="constrained")
+    across = max(1.3, 0.35 * len(bars)) * len(columns)  # inches, with room for each bar's number
+    figure, axes = pyplot.subplots(figsize=(across + 2.5, 4), layout="constrained")
     for place, (name, values) in enumerate(bars.items()):
         at = [column + (place - (len(bars) - 1) / 2) * width for column in range(len(columns))]
         means = [values[column][0] for column in columns]
@@ -30,7 +31,7 @@ def plot_scores(report: ActingReport, path: Path) -> None:
     axes.set_ylim(0, 112)
     axes.set_yticks(range(0, 101, 20))
     axes.set_title(f"Acting, {report.kind}: {report.tasks} tasks, {report.level:.0%} intervals", fontsize=10)
-    axes.legend(fontsize=8, ncols=len(bars), loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    axes.legend(fontsize=8, ncols=min(len(bars), 4), loc="upper center", bbox_to_anchor=(0.5, -0.1))
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
 
