@@ -67,7 +67,7 @@ def one_case(args) -> dict:
     world = join_world_alone()
     attention = {"auto": FLEX if torch.cuda.is_available() else NAME, "dense": "sdpa", "flex": FLEX}[args.attention]
     causal = random_model(args.shapes[0], world.device, attention)
-    checkpoint_layers(causal, args.checkpointing == -1 or args.checkpointing)
+    checkpoint_layers(causal, args.checkpointing)
     if args.compile:
         compile_layers(causal)
     if world.device.type == "cpu":
@@ -138,7 +138,7 @@ def in_a_process(args, shape: str, length: int) -> dict:
               args.offload, "--attention", args.attention]  # fmt: skip
     if args.document:
         passed += ["--document", min(args.document, length)]
-    passed += ["--checkpointing", args.checkpointing, *(["--compile"] if args.compile else [])]
+    passed += ["--checkpointing", json.dumps(args.checkpointing), *(["--compile"] if args.compile else [])]
     command = [sys.executable, __file__, str(args.output), "--one", "--shapes", shape, "--lengths", str(length)]
     environment = {**os.environ, "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
     done = subprocess.run([*command, *map(str, passed)], capture_output=True, text=True, env=environment)
@@ -179,8 +179,10 @@ def page(report: dict) -> str:
     first = next((row for row in report["rows"] if "seconds" in row), None)
     how = []
     if first is not None:
-        some = f"recomputed in {first['checkpointing']} layers"
-        again = {-1: "recomputed", 0: "kept"}.get(first["checkpointing"], some)
+        layers = first["checkpointing"]
+        again = (
+            f"recomputed in {layers} layers" if layers is not True and layers else "recomputed" if layers else "kept"
+        )
         compiled = "compiled layers, " if first["compiled"] else ""
         how = [
             f"- ZeRO {first['zero_stage']}, offload {first['offload']}, attention {first['attention']}, {compiled}"
@@ -203,7 +205,12 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--offload", choices=["none", "cpu"], default="none")
     parser.add_argument("--attention", choices=["auto", "dense", "flex"], default="auto", help="auto: flex on a GPU")
     parser.add_argument(
-        "--checkpointing", type=int, nargs="?", const=-1, default=0, help="of so many layers; without a number: of all"
+        "--checkpointing",
+        type=json.loads,
+        nargs="?",
+        const=True,
+        default=False,
+        help="of so many layers; without a number: of all",
     )
     parser.add_argument("--compile", action="store_true", help="each layer, with torch.compile")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)

@@ -96,15 +96,21 @@ def main() -> None:
     args.output.write_text(json.dumps({"steps": rows}))
 
 
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """The arguments that both updates of answers take."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("answers", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--batch", type=int, default=4, help="answers in a micro-batch")
-    parser.add_argument("--group", type=int, default=4, help="answers to a state")
     parser.add_argument("--precision", choices=["autocast", "pure", "fp32"], default="autocast")
     parser.add_argument("--attention", default="sdpa")
+    return parser
+
+
+def parsed() -> argparse.Namespace:
+    parser = parser_of(__doc__)
+    parser.add_argument("--group", type=int, default=4, help="answers to a state")
     return parser.parse_args()
 
 

@@ -6,16 +6,14 @@ the reward model; everything else is TRL's own: the passes of reference and valu
 policy and value model, which it keeps apart. A step's seconds go from the answers to its end.
 """
 
-import argparse
 import json
 import time
-from pathlib import Path
 
 import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from trl.experimental.ppo import PPOConfig, PPOTrainer, ppo_trainer
-from trl_grpo import Clock, padded
+from trl_grpo import Clock, padded, parser_of
 
 
 class GivenAnswers:
@@ -59,7 +57,7 @@ class GivenAnswers:
 
 
 def main() -> None:
-    args = parsed()
+    args = parser_of(__doc__).parse_args()
     steps = [json.loads(line) for line in args.answers.read_text().splitlines()]
     size = len(steps[0])
     tokenizer = AutoTokenizer.from_pretrained(args.model)
@@ -98,17 +96,6 @@ def main() -> None:
     told = zip(given.begun, clock.ends, given.logprobs, given.tokens, strict=True)
     rows = [{"seconds": end - begun, "logprobs": logprobs, **tokens} for begun, end, logprobs, tokens in told]
     args.output.write_text(json.dumps({"steps": rows}))
-
-
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("answers", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--batch", type=int, default=4, help="answers in a micro-batch")
-    parser.add_argument("--precision", choices=["autocast", "pure", "fp32"], default="autocast")
-    parser.add_argument("--attention", default="sdpa")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

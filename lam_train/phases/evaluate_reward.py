@@ -13,7 +13,7 @@ from lam_train.language.judged_steps import JudgedSteps, scored_at_the_end
 from lam_train.language.sample import Samples
 from lam_train.model.load import ModelSettings, load_tokenizer
 from lam_train.model.reward import RewardModel
-from lam_train.objectives.credit import Judged
+from lam_train.objectives.credit import Judged, labels_of
 from lam_train.phases.reward_model import report_on
 from lam_train.phases.training import fitting, validation_loader
 from lam_train.recipe import Recipe
@@ -40,9 +40,7 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
     for name, model in settings.models.items():
         scores[name], judged = _scores(recipe, name, model, chosen)
         reports[name] = report_on(judged, scores[name])
-        outcomes = {t.trajectory_id: 1.0 if t.outcome == "success" else -1.0 for t, _ in judged}
-        labels = {id: outcomes[id.rpartition("/")[0]] for id in scores[name]}
-        write_reward_report(reports[name], scores[name], labels, folder / name)
+        write_reward_report(reports[name], scores[name], labels_of(judged, "outcome"), folder / name)
         log.info("%s: AUC of trajectories %s", name, reports[name].trajectories.auc)
     shared = set.intersection(*(set(found) for found in scores.values()))
     paired = {name: {id: found[id] for id in shared} for name, found in scores.items()}

@@ -67,11 +67,11 @@ def page(report: RewardReport) -> str:
 
 def write_comparison(reports: dict[str, RewardReport], differences: list[Difference], folder: Path) -> None:
     """Writes README.md, with a row a reward model, and evaluation.json."""
-    head = ["AUC", "steps", "last steps", "trajectories", "pairs of one task", "MSE of steps"]
+    head = ["", "AUC of steps", "of last steps", "of trajectories", "pairs of one task", "MSE of steps"]
     rows = []
     for name, report in reports.items():
         pairs = report.within_tasks
-        aucs = (_row("", group)[3] for group in (report.steps, report.last_steps, report.trajectories))
+        aucs = (_auc(group) for group in (report.steps, report.last_steps, report.trajectories))
         told = "-" if pairs is None else f"{pairs.accuracy:.3f} of {pairs.pairs}"
         rows.append([name, *aucs, told, f"{report.steps.mse:.3f}"])
     steps = next(iter(reports.values())).steps
@@ -114,10 +114,12 @@ def _within(report: RewardReport) -> str:
 
 
 def _row(name: str, scores: RewardScores) -> list[str]:
-    auc = "" if scores.auc is None else f"{scores.auc:.3f}"
-    if scores.auc_interval is not None:
-        auc += " [{:.3f}, {:.3f}]".format(*scores.auc_interval)
-    return [name, str(scores.number), str(scores.positive), auc, f"{scores.accuracy:.3f}", f"{scores.mse:.3f}"]
+    return [name, str(scores.number), str(scores.positive), _auc(scores), f"{scores.accuracy:.3f}", f"{scores.mse:.3f}"]
+
+
+def _auc(scores: RewardScores) -> str:
+    found = "" if scores.auc is None else f"{scores.auc:.3f}"
+    return found if scores.auc_interval is None else found + " [{:.3f}, {:.3f}]".format(*scores.auc_interval)
 
 
 def plot(report: RewardReport, scores: dict[str, float], labels: dict[str, float], path: Path) -> None:
