@@ -76,5 +76,5 @@ def _scores(recipe: Recipe, name: str, folder: str, chosen: list[Trajectory]) ->
     counts = dict(reader.counts)
     loader = validation_loader(recipe, fitting(samples, recipe, "steps", counts), ALONE)
     log.info("%s: %s", name, ", ".join(f"{number} {what}" for what, number in counts.items() if number))
-    outputs = outputs_by_sample(model.to(ALONE.device), loader, ALONE.device)
+    outputs = outputs_by_sample(model.to(ALONE.device), loader, ALONE.device, name)
     return {id: float(found[-1]) for id, found in outputs.items()}, judged

@@ -113,7 +113,7 @@ class OfflinePpo:
             samples = actions.samples
             epoch = make_loader(self.recipe, samples, self.world, -(-len(samples) // self.recipe.trainer.batch_size))
             begun = time.perf_counter()
-            policy = outputs_by_sample(trainer.engine, epoch, self.world.device)
+            policy = outputs_by_sample(trainer.engine, epoch, self.world.device, "policy")
             taken = time.perf_counter() - begun
             scores = self.judges.scores(epoch)
             judged = time.perf_counter() - begun - taken

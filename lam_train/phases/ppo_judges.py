@@ -43,12 +43,12 @@ class Judges:
     def scores(self, loader: Loader) -> dict[str, torch.Tensor]:
         """Sample id -> [n] the reward model's output at each source. Collective."""
         model = RewardModel.load(self.folder, DTYPES[self.recipe.engine.dtype]).to(self.world.device)
-        return outputs_by_sample(model, loader, self.world.device)
+        return outputs_by_sample(model, loader, self.world.device, "rewards")
 
     def reference(self, loader: Loader) -> dict[str, torch.Tensor]:
         """Sample id -> [n] log-probabilities under the model that the policy began as. Collective."""
         causal = load_model(self.recipe.model, DTYPES[self.recipe.engine.dtype], self.recipe.trainer.seed)
-        return outputs_by_sample(TrainableModel(causal).to(self.world.device), loader, self.world.device)
+        return outputs_by_sample(TrainableModel(causal).to(self.world.device), loader, self.world.device, "reference")
 
     def judged(self, answers: Sequence[Answered]) -> dict[str, float]:
         """The mean reward of answers, and the share that is readable. Collective."""

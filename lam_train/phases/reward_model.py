@@ -34,7 +34,7 @@ def run(recipe: Recipe, run_dir: RunDirectory, world: World) -> None:
     prepared, labels, judged = prepare(recipe, Language(load_tokenizer(recipe.model)))
     learner = Learner("Reward model", RewardModel, RewardObjective(labels))
     trainer, _ = train(recipe, run_dir, world, prepared, learner)
-    outputs = outputs_by_sample(trainer.engine, trainer.validation, world.device)
+    outputs = outputs_by_sample(trainer.engine, trainer.validation, world.device, "scoring held-out steps")
     scores = {id: float(scores[-1]) for id, scores in outputs.items()}
     if world.leads:
         after = completable_steps(recipe.reward.completable)

@@ -59,7 +59,8 @@ class Progress:
             self._told = now
             left = (now - self._begun) / (self.done - self._first) * (self.total - self.done)
             what = "" if self._what == "training" else f"{self._what}: "
-            log.info("%s%s %d of %d  %s  %s left", what, self._unit, self.done, self.total, note, _clock(left))
+            note = f"{note}  " if note else ""
+            log.info("%s%s %d of %d  %s%s left", what, self._unit, self.done, self.total, note, _clock(left))
 
 
 def _clock(seconds: float) -> str:
