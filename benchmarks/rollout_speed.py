@@ -8,6 +8,8 @@ sides differ in what answers alone; the pool is ours in all of them, so Writers 
   ours         prompts of all that wait in one batch, beginnings kept from step to step, ended answers leave the batch
   plain        transformers' `generate` for one environment after the other, each prompt whole
   plain, one   the same with a single Writer
+  endpoint     with --endpoint: the model behind an OpenAI-compatible server, such as `vllm serve FOLDER`; every Writer
+               asks it at once, in the format that the model of --model was trained on
 
 A first turn of a few tasks warms up. Writes rollouts.json and README.md.
 """
@@ -23,11 +25,13 @@ import torch
 from sides import faster, in_turn, told_faster
 from training_facts import hardware
 
+from lam_train.agent.endpoint_policy import EndpointPolicy
 from lam_train.agent.generation import Written
 from lam_train.agent.local_policy import LocalPolicy
 from lam_train.agent.rollouts import rollouts
 from lam_train.agent.trained_format import trained_format
 from lam_train.apps.open import open_applications
+from lam_train.endpoint import Endpoint, EndpointSettings
 from lam_train.evaluate.acting import families_in_turn
 from lam_train.model.load import ModelSettings
 from lam_train.phases.evaluate_online import all_tasks
@@ -35,7 +39,7 @@ from lam_train.recipe import Recipe, compose_recipe
 from lam_train.records import Task
 from lam_train.report.markdown import table
 
-OURS, PLAIN, ALONE = "ours", "plain", "plain, one Writer"
+OURS, PLAIN, ALONE, SERVED = "ours", "plain", "plain, one Writer", "endpoint"
 
 
 class PlainGenerator:
@@ -59,24 +63,36 @@ class PlainGenerator:
         return answers
 
 
-def policy_of(recipe: Recipe, side: str, path: str) -> LocalPolicy:
-    policy = LocalPolicy.load(ModelSettings(path=path), trained_format(path), recipe.policy.local, side)
+def policy_of(recipe: Recipe, side: str, args) -> LocalPolicy | EndpointPolicy:
+    format = trained_format(args.model) or recipe.format
+    if side == SERVED:
+        settings = EndpointSettings(
+            base_url=args.endpoint, model=args.served, api_key_env=None, max_tokens=args.answer, parallel=args.instances
+        )
+        return EndpointPolicy(Endpoint(settings, "--endpoint"), format, name=side)
+    policy = LocalPolicy.load(ModelSettings(path=args.model), format, recipe.policy.local, side)
     if side != OURS:
         policy.generator = PlainGenerator(policy.generator.model, policy.end_ids, recipe.policy.local.max_new_tokens)
     return policy
 
 
-def turn(tasks: list[Task], policy: LocalPolicy, environments, recipe: Recipe) -> dict:
+def turn(tasks: list[Task], policy: LocalPolicy | EndpointPolicy, environments, recipe: Recipe) -> dict:
     """All tasks once."""
+    served = isinstance(policy, EndpointPolicy)
+    before = policy.endpoint.usage if served else None
     begun = time.perf_counter()
     episodes = list(rollouts(tasks, policy, environments, recipe.episode))
     seconds = time.perf_counter() - begun
     steps = [step for episode in episodes for step in episode.steps]
+    if served:  # as the server counts them
+        after = policy.endpoint.usage
+        tokens = [getattr(after, key) - getattr(before, key) for key in ("answer_tokens", "prompt_tokens")]
+    else:
+        tokens = [sum(len(getattr(step, key)) for step in steps) for key in ("answer_tokens", "prompt_tokens")]
     return {
         "seconds": seconds, "episodes": len(episodes), "steps": len(steps),
         "won": sum(episode.outcome == "success" for episode in episodes),
-        "answer_tokens": sum(len(step.answer_tokens) for step in steps),
-        "prompt_tokens": sum(len(step.prompt_tokens) for step in steps),
+        "answer_tokens": tokens[0], "prompt_tokens": tokens[1],
     }  # fmt: skip
 
 
@@ -90,7 +106,7 @@ def main() -> None:
     settings = recipe.evaluate_online
     tasks = [task for task in all_tasks(recipe, settings) if task.split == settings.split]
     tasks = families_in_turn(tasks, settings.seed)[: args.tasks]
-    policies = {side: policy_of(recipe, side, args.model) for side in args.sides}
+    policies = {side: policy_of(recipe, side, args) for side in args.sides}
     turns: dict[str, list[dict]] = {side: [] for side in args.sides}
     with ExitStack() as stack:
         environments = open_applications(recipe.app)
@@ -163,9 +179,15 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=32)
     parser.add_argument("--answer", type=int, default=80, help="most tokens of an answer")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--sides", nargs="+", choices=[OURS, PLAIN, ALONE], default=[OURS, PLAIN, ALONE])
+    parser.add_argument("--sides", nargs="+", choices=[OURS, PLAIN, ALONE, SERVED], help="default: all that can run")
+    parser.add_argument("--endpoint", help="a server's base URL, such as http://127.0.0.1:8000/v1")
+    parser.add_argument("--served", default="default", help="the model's name there")
     parser.add_argument("--set", nargs="+", default=[], help="more settings, KEY=VALUE")
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.sides = args.sides or [OURS, PLAIN, ALONE, *([SERVED] if args.endpoint else [])]
+    if SERVED in args.sides and not args.endpoint:
+        parser.error(f"--sides {SERVED}: where is it? give --endpoint")
+    return args
 
 
 if __name__ == "__main__":
