@@ -1,5 +1,6 @@
 """Reward models on held-out trajectories, the test split's too: one table, with paired differences."""
 
+import json
 import logging
 from pathlib import Path
 from random import Random
@@ -7,6 +8,7 @@ from random import Random
 from lam_train.agent.trained_format import trained_format
 from lam_train.collect.trajectories.store import read_trajectories
 from lam_train.errors import UserError
+from lam_train.evaluate.acting import check_identities, model_identity
 from lam_train.evaluate.reward_scores import EvaluateRewardSettings, RewardReport, differences
 from lam_train.language.conversation import Language
 from lam_train.language.judged_steps import JudgedSteps, scored_at_the_end
@@ -18,7 +20,7 @@ from lam_train.phases.reward_model import report_on
 from lam_train.phases.training import fitting, validation_loader
 from lam_train.recipe import Recipe
 from lam_train.records import Trajectory
-from lam_train.report.reward import write_comparison, write_reward_report
+from lam_train.report.reward import SCORES, write_comparison, write_reward_report
 from lam_train.train.distributed import World
 from lam_train.train.engine import DTYPES
 from lam_train.train.passes import outputs_by_sample
@@ -29,16 +31,22 @@ ALONE = World(0, 1, 0, 1)
 
 
 def run(recipe: Recipe, run_dir: RunDirectory) -> None:
-    """Writes `evaluation/`: README.md for all models, and the report of each in a folder of its name."""
+    """Writes `evaluation/`: README.md for all models, and the report of each in a folder of its name.
+
+    Steps that a model has scored there before are not scored again.
+    """
     settings = recipe.evaluate_reward
     if not settings.models or not settings.data:
         raise UserError("evaluate_reward: give models.NAME=FOLDER (+ in front) and data=[FOLDER of trajectories]")
     chosen = _chosen(settings)
     folder = run_dir / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
+    how = f"{recipe.engine.dtype}, {recipe.batching.overlong} beyond {recipe.batching.max_tokens} tokens"
+    check_identities(folder, {name: f"{model_identity(path)}, {how}" for name, path in settings.models.items()})
     reports: dict[str, RewardReport] = {}
     scores: dict[str, dict[str, float]] = {}
     for name, model in settings.models.items():
-        scores[name], judged = _scores(recipe, name, model, chosen)
+        scores[name], judged = _scores(recipe, name, model, chosen, folder / name / SCORES)
         reports[name] = report_on(judged, scores[name])
         write_reward_report(reports[name], scores[name], labels_of(judged, "outcome"), folder / name)
         log.info("%s: AUC of trajectories %s", name, reports[name].trajectories.auc)
@@ -63,18 +71,30 @@ def _chosen(settings: EvaluateRewardSettings) -> list[Trajectory]:
     return [t for t in found if t.task.task_id in kept]
 
 
-def _scores(recipe: Recipe, name: str, folder: str, chosen: list[Trajectory]) -> tuple[dict[str, float], Judged]:
-    """(score by step id, the trajectories with their samples), in the format that the model has learned."""
-    model = RewardModel.load(folder, DTYPES[recipe.engine.dtype])
+def _scores(
+    recipe: Recipe, name: str, folder: str, chosen: list[Trajectory], before: Path
+) -> tuple[dict[str, float], Judged]:
+    """(score by step id, the trajectories with their samples), in the format that the model has learned.
+
+    `before`: the scores that a run before this one has left.
+    """
     language = Language(load_tokenizer(ModelSettings(path=folder)))
     limit = recipe.batching.max_tokens if recipe.batching.overlong == "shorten" else None
     format = trained_format(folder) or recipe.format
     reader = JudgedSteps(language, format, recipe.evaluate_reward.splits, limit, evaluates=True)
     read = reader.samples(chosen, f"evaluate_reward.data, for {name}")
     judged = [(trajectory, [scored_at_the_end(sample) for sample in made]) for trajectory, made in read]
-    samples = Samples([sample for _, made in judged for sample in made])
-    counts = dict(reader.counts)
-    loader = validation_loader(recipe, fitting(samples, recipe, "steps", counts), ALONE)
+    samples = [sample for _, made in judged for sample in made]
+    known = {id: row["score"] for id, row in json.loads(before.read_text()).items()} if before.exists() else {}
+    scores = {sample.id: known[sample.id] for sample in samples if sample.id in known}
+    counts = dict(reader.counts) | {"steps scored before": len(scores)}
+    left = [sample for sample in samples if sample.id not in scores]
+    if left:
+        left = fitting(Samples(left), recipe, "steps", counts)
     log.info("%s: %s", name, ", ".join(f"{number} {what}" for what, number in counts.items() if number))
+    if not left:
+        return scores, judged
+    model = RewardModel.load(folder, DTYPES[recipe.engine.dtype])
+    loader = validation_loader(recipe, left, ALONE)
     outputs = outputs_by_sample(model.to(ALONE.device), loader, ALONE.device, name)
-    return {id: float(found[-1]) for id, found in outputs.items()}, judged
+    return scores | {id: float(found[-1]) for id, found in outputs.items()}, judged

@@ -6,13 +6,15 @@ from pathlib import Path
 from lam_train.evaluate.reward_scores import Difference, RewardReport, RewardScores
 from lam_train.report.markdown import table
 
+SCORES = "scores.json"
+
 
 def write_reward_report(report: RewardReport, scores: dict[str, float], labels: dict[str, float], folder: Path) -> None:
     """Writes evaluation.json, scores.json (held-out step -> score, label), evaluation.md and evaluation.png."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evaluation.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     kept = {id: {"score": round(value, 6), "label": labels[id]} for id, value in sorted(scores.items())}
-    (folder / "scores.json").write_text(json.dumps(kept, indent=0) + "\n", encoding="utf-8")
+    (folder / SCORES).write_text(json.dumps(kept, indent=0) + "\n", encoding="utf-8")
     (folder / "evaluation.md").write_text(page(report), encoding="utf-8")
     plot(report, scores, labels, folder / "evaluation.png")
 

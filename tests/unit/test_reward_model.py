@@ -335,7 +335,7 @@ def test_a_reward_model_learns_and_is_read_back(tmp_path, reader):
     assert again and all(saved[id]["score"] == pytest.approx(value, abs=1e-3) for id, value in again.items())
 
 
-def test_reward_models_are_compared_on_trajectories_of_the_test_split(tmp_path):
+def test_reward_models_are_compared_on_trajectories_of_the_test_split(tmp_path, caplog):
     write(tmp_path)
     assert main(overrides(tmp_path, "model.lora=null", "trainer.lr=1e-2", "trainer.epochs=2")) == 0
     episodes = []
@@ -360,7 +360,14 @@ def test_reward_models_are_compared_on_trajectories_of_the_test_split(tmp_path):
     there = found["reports"]["learned"]
     assert there["last_steps"]["auc"] > 0.9
     assert difference["trajectories"][0] == pytest.approx(there["trajectories"]["auc"] - 0.5)
-    assert "| learned - even | +" in (tmp_path / "compared/evaluation/README.md").read_text()
+    page = (tmp_path / "compared/evaluation/README.md").read_text()
+    assert "| learned - even | +" in page
+    caplog.clear()
+    assert main([*asked, f"evaluate_reward.data=[{tmp_path}/test]"]) == 0
+    assert "steps scored before" in caplog.text and " steps," not in caplog.text and "batch" not in caplog.text
+    assert (tmp_path / "compared/evaluation/README.md").read_text() == page
+    (even / "reward_head.json").write_text((learned / "reward_head.json").read_text())
+    assert main([*asked, f"evaluate_reward.data=[{tmp_path}/test]"]) == 2
 
 
 def test_without_models_or_trajectories_it_says_what_to_give(tmp_path, caplog):
