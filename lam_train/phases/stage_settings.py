@@ -23,6 +23,8 @@ class StageSettings(Settings):
     """paths for data.train; those in a skipped stage's folder are left out"""
     without: list[str] = Field(default_factory=list)
     """those of `data` that a size leaves out"""
+    also: list[str] = Field(default_factory=list)
+    """more of `data`, from size=NAME"""
     uses: dict[str, str] = Field(default_factory=dict)
     """setting -> path of what another stage made; left out where that stage is skipped"""
     reads: list[str] = Field(default_factory=list)

@@ -116,7 +116,8 @@ class Stages:
             made = [f"model={self.curriculum.model}"] if model is None else [f"model.path={at(f'{model}/model')}"]
         data = self._data(name)
         if stage.data and not data:
-            raise UserError(f"stages.{name}: all its data is left out or of skipped stages ({', '.join(stage.data)})")
+            named = ", ".join((*stage.data, *stage.also))
+            raise UserError(f"stages.{name}: all its data is left out or of skipped stages ({named})")
         made += [f"data.train=[{','.join(at(path) for path in data)}]"] if data else []
         made += [f"{key}={at(path)}" for key, path in stage.uses.items() if self._is_kept(path)]
         made += [f"{stage.output}={run_dir or self.run_dir}/{name}/data"] if stage.output else []
@@ -149,7 +150,7 @@ class Stages:
         unknown = [path for path in stage.without if path not in stage.data]
         if unknown:
             raise UserError(f"stages.{name}.without: no {unknown[0]} in its data, {', '.join(stage.data)}")
-        return [path for path in stage.data if path not in stage.without and self._is_kept(path)]
+        return [path for path in (*stage.data, *stage.also) if path not in stage.without and self._is_kept(path)]
 
     def inputs(self, name: str) -> dict[str, str]:
         """Path -> digest of what a stage reads, as it is now."""

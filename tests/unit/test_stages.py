@@ -94,6 +94,17 @@ def test_a_size_can_leave_data_out(tmp_path, ran):
     assert "trajectories/data" not in Lineage.of(tmp_path / "whole/phase3").inputs
 
 
+def test_a_size_can_add_a_stage_and_its_data(tmp_path, ran):
+    assert main(curriculum(tmp_path, "size=laptop")) == 0
+    at = names(ran).index("exploration_lam3")
+    assert names(ran)[at - 1 : at + 2] == ["phase3", "exploration_lam3", "phase4a"]
+    assert f"model.path={tmp_path}/whole/phase3/model" in ran[at]
+    assert f"explore.expert={tmp_path}/whole/explore_trajectories/data" in ran[at]
+    (data,) = [word for word in ran[at + 1] if word.startswith("data.train")]
+    assert data == f"data.train=[{tmp_path}/whole/exploration/data,{tmp_path}/whole/exploration_lam3/data]"
+    assert "exploration_lam3/data" in Lineage.of(tmp_path / "whole/phase4b").inputs
+
+
 def test_what_another_run_has_made_of_the_same_is_shared(tmp_path, ran):
     main(curriculum(tmp_path))
     ran.clear()
@@ -171,7 +182,8 @@ def test_what_cannot_work_is_said_before_anything_runs(tmp_path, ran, caplog, ov
 def test_every_size_composes(tmp_path, size):
     recipe = compose_recipe(["+recipe=curriculum", f"size={size}"])
     stages = Stages(recipe, tmp_path)
-    assert list(recipe.stages) == ALL
+    assert [name for name in recipe.stages if name != "exploration_lam3"] == ALL
+    assert ("exploration_lam3" in recipe.stages) == (size in ("laptop", "gpu"))
     for name in stages.kept:
         compose_recipe(stages.command(name))
 
