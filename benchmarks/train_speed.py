@@ -37,6 +37,7 @@ SIDES = {  # TRL's settings; bf16 by autocast over fp32 weights is what its `bf1
     "TRL padded, 4 by length": ["--batch=4", "--sorted"],
     "TRL padded, 8 by length": ["--batch=8", "--sorted"],
     "TRL bfd": ["--packing=bfd"],
+    "TRL padded, 1, pure bf16": ["--precision=pure"],
     "TRL padded, 4 by length, pure bf16": ["--batch=4", "--sorted", "--precision=pure"],
     "TRL bfd, pure bf16": ["--packing=bfd", "--precision=pure"],
     "TRL padded, 4 by length, DeepSpeed": ["--batch=4", "--sorted", "--deepspeed"],

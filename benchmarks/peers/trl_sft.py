@@ -7,6 +7,8 @@ step's seconds go from the end of the step before to its own end: loading, forwa
 
 import argparse
 import json
+import os
+import socket
 import time
 from pathlib import Path
 
@@ -62,6 +64,8 @@ DEEPSPEED = {
 
 def main() -> None:
     args = parsed()
+    if args.deepspeed:
+        alone()
     steps = [json.loads(line) for line in args.samples.read_text().splitlines()]
     if args.sorted and not args.packing:
         steps = [sorted(step, key=lambda sample: len(sample["input_ids"])) for step in steps]
@@ -85,6 +89,15 @@ def main() -> None:
     trainer.train()
     gpu = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
     args.output.write_text(json.dumps({"steps": rows_of(trainer, clock, accumulation), "gpu_memory_gib": gpu}))
+
+
+def alone() -> None:
+    """What a launcher tells a world of one: without it DeepSpeed asks for MPI."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    world = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in world.items()})
 
 
 def config_of(args, accumulation: int, steps: int) -> SFTConfig:
