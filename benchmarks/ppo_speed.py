@@ -15,6 +15,7 @@ where `--trl-with-ppo` names the folder of `pip install --no-deps --target FOLDE
 import argparse
 import json
 import os
+import shutil
 import statistics
 import sys
 import time
@@ -93,6 +94,7 @@ def run_ours(overrides: list[str], answers: list[Answered], work: Path) -> dict:
     write_jsonl(work / "experience" / "answers-000.jsonl", answers)
     command = [sys.executable, "-m", "lam_train", *overrides, f"run_dir={work}", "resume=never"]
     peak = measured(command, work / "out.log")
+    shutil.rmtree(work / "checkpoints", ignore_errors=True)  # gigabytes a turn
     rows = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
     steps = [row for row in rows if row["kind"] == "train"]
     (before,) = [row for row in rows if row["kind"] == "experience"]

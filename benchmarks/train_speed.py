@@ -11,6 +11,7 @@ of SIDES; `--sides` picks. Writes speed.json, README.md.
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -89,6 +90,7 @@ def write_samples(overrides: list[str], steps: int, path: Path) -> list[list[int
 def run_ours(overrides: list[str], work: Path) -> dict:
     command = [sys.executable, "-m", "lam_train", *overrides, f"run_dir={work}", "resume=never"]
     peak = measured(command, work / "out.log")
+    shutil.rmtree(work / "checkpoints", ignore_errors=True)  # gigabytes a turn
     rows = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
     steps = [
         {"seconds": row["seconds"], "loss": row["loss"], "logical": row["tokens_logical"],
