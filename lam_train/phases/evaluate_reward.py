@@ -40,13 +40,16 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
         raise UserError("evaluate_reward: give models.NAME=FOLDER (+ in front) and data=[FOLDER of trajectories]")
     chosen = _chosen(settings)
     folder = run_dir / "evaluation"
-    folder.mkdir(parents=True, exist_ok=True)
     how = f"{recipe.engine.dtype}, {recipe.batching.overlong} beyond {recipe.batching.max_tokens} tokens"
-    check_identities(folder, {name: f"{model_identity(path)}, {how}" for name, path in settings.models.items()})
     reports: dict[str, RewardReport] = {}
     scores: dict[str, dict[str, float]] = {}
     for name, model in settings.models.items():
-        scores[name], judged = _scores(recipe, name, model, chosen, folder / name / SCORES)
+        identity = {name: f"{model_identity(model)}, {how}"}
+        before = folder / name / SCORES
+        if before.exists():
+            check_identities(folder, identity)
+        scores[name], judged = _scores(recipe, name, model, chosen, before)
+        check_identities(folder, identity)  # noted only now: a folder that is no reward model has scored nothing
         reports[name] = report_on(judged, scores[name])
         write_reward_report(reports[name], scores[name], labels_of(judged, "outcome"), folder / name)
         log.info("%s: AUC of trajectories %s", name, reports[name].trajectories.auc)

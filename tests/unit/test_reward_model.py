@@ -352,7 +352,9 @@ def test_reward_models_are_compared_on_trajectories_of_the_test_split(tmp_path, 
     (even / "reward_head.json").write_text(json.dumps({"weight": [0.0] * len(head["weight"]), "bias": 0.0}))
     models = [f"+evaluate_reward.models.even={even}", f"+evaluate_reward.models.learned={learned}"]
     asked = ["+recipe=evaluate_reward", "model=tiny", "batching.workers=0", *models, f"run_dir={tmp_path}/compared"]
-    assert main([*asked, f"evaluate_reward.data=[{tmp_path}/test]"]) == 0
+    data = f"evaluate_reward.data=[{tmp_path}/test]"
+    assert main([*asked, data, "evaluate_reward.models.even=/nowhere"]) == 2
+    assert main([*asked, data]) == 0  # the mistake of before does not stand in the way
     found = json.loads((tmp_path / "compared/evaluation/evaluation.json").read_text())
     assert found["reports"]["learned"]["trajectories"]["number"] == 24  # not the one of the training split
     assert found["reports"]["even"]["trajectories"]["auc_interval"] == [0.5, 0.5]
