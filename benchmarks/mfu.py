@@ -2,7 +2,7 @@
 
     python benchmarks/mfu.py OUTPUT_FOLDER [--shapes mistral-7b qwen3-0.6b smollm2-135m] [--lengths 2048 4096 8192]
 
-Each case is a process of its own: model, DeepSpeed engine, loss and update are those of a training (the trainer's
+Each shape is a process of its own: model, DeepSpeed engine, loss and update are those of a training (the trainer's
 guards and metrics are not in it). All tokens but a document's first are targets; `--document` cuts rows into documents
 of that length. MFU is told twice: with every token's own path counted (causal), and as if each token attended to its
 whole document (full), as most published numbers are. The peak is the vendor's dense bf16 one; on a CPU, where nobody
@@ -10,6 +10,7 @@ names one, the rate of a large bf16 product measured here. A case that does not 
 """
 
 import argparse
+import gc
 import json
 import os
 import statistics
@@ -26,7 +27,7 @@ from lam_train.batching.layout import BatchingSettings
 from lam_train.batching.loader import Loader
 from lam_train.language.sample import Sample, Samples, Segment
 from lam_train.model.head import DEFAULT_BUDGET, ChunkedHead
-from lam_train.model.layers import checkpoint_layers, compile_layers
+from lam_train.model.layers import checkpoint_layers, checkpointed_layers, compile_layers
 from lam_train.model.trainable import TrainableModel
 from lam_train.model.tree_attention import FLEX, NAME, register
 from lam_train.objectives.imitation import imitation
@@ -50,10 +51,11 @@ SHAPES = {
 }  # fmt: skip
 
 
-def random_model(shape: str, device: torch.device, attention: str) -> torch.nn.Module:
+def random_model(shape: str, layers: int | None, device: torch.device, attention: str) -> torch.nn.Module:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     kind, sizes = SHAPES[shape]
+    sizes = sizes | {"num_hidden_layers": layers or sizes["num_hidden_layers"]}
     register()
     config = AutoConfig.for_model(kind, max_position_embeddings=32768, use_cache=False, **sizes)
     with device:
@@ -62,12 +64,11 @@ def random_model(shape: str, device: torch.device, attention: str) -> torch.nn.M
     return causal
 
 
-def one_case(args) -> dict:
-    """Steps of one shape at one length, in this process."""
+def one_shape(args) -> list[dict]:
+    """Steps of one shape at each length, in this process."""
     world = join_world_alone()
-    attention = {"auto": FLEX if torch.cuda.is_available() else NAME, "dense": "sdpa", "flex": FLEX}[args.attention]
-    causal = random_model(args.shapes[0], world.device, attention)
-    checkpoint_layers(causal, args.checkpointing)
+    attention = {"auto": NAME, "dense": "sdpa", "flex": FLEX}[args.attention]
+    causal = random_model(args.shapes[0], args.layers, world.device, attention)
     if args.compile:
         compile_layers(causal)
     if world.device.type == "cpu":
@@ -77,7 +78,30 @@ def one_case(args) -> dict:
         TrainableModel(causal), settings, lr=1e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, clipping=1.0
     )
     engine.train()
-    length, document = args.lengths[0], args.document or args.lengths[0]
+    found = []
+    for length, checkpointing in zip(args.lengths, args.checkpointing, strict=True):
+        checkpoint_layers(causal, checkpointing)
+        row = {
+            "shape": args.shapes[0], "layers": causal.config.num_hidden_layers, "length": length, "rows": args.rows,
+            "document": min(args.document or length, length), "checkpointing": checkpointing,
+            "zero_stage": args.zero_stage, "offload": args.offload, "attention": args.attention,
+            "compiled": args.compile,
+        }  # fmt: skip
+        try:
+            found.append(row | steps_at(engine, row, args.steps, args.warmup))
+        except torch.OutOfMemoryError as error:
+            found.append(row | {"does_not_fit": str(error)[:300]})
+        if "does_not_fit" in found[-1]:  # here, not above: the exception holds the pass's tensors
+            engine.optimizer.zero_grad()
+            gc.collect()
+            torch.cuda.empty_cache()
+    leave_world()
+    return found
+
+
+def steps_at(engine, row: dict, steps: int, warmup: int) -> dict:
+    """What `steps` optimizer steps of the row's length and number took."""
+    length, document, rows, device = row["length"], row["document"], row["rows"], engine.device
     rng = np.random.default_rng(0)
     made = []
     for number in range(length // document):
@@ -85,30 +109,28 @@ def one_case(args) -> dict:
         made.append(Sample(str(number), (Segment(tokens[:1]), Segment(tokens[1:], 1.0))))
     lot = BatchingSettings(max_tokens=length, share_prefixes=False, workers=0)
     (pack,) = Loader(Samples(made), lot, batch_size=len(made), steps=1, seed=0).dataset[0].packs
-    pack = pack.to(world.device)
+    targets, tokens = rows * len(pack.targets), rows * len(pack.tokens)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     seconds = []
-    for _ in range(args.steps + args.warmup):
+    for _ in range(steps + warmup):
         synchronize()
         begun = time.perf_counter()
-        loss = imitation(engine(pack), pack)
-        engine.backward(loss / len(pack.targets), scale_wrt_gas=False)
+        for _ in range(rows):
+            moved = pack.to(device)
+            engine.backward(imitation(engine(moved), moved) / targets, scale_wrt_gas=False)
         engine.step()
         synchronize()
         seconds.append(time.perf_counter() - begun)
-    tokens, shape = len(pack.tokens), ModelShape.of(causal)
-    took = statistics.median(seconds[args.warmup :])
-    causal_pairs, full_pairs = int((pack.positions + 1).sum()), tokens * document
+    shape, took = ModelShape.of(engine.module.causal), statistics.median(seconds[warmup:])
+    causal_pairs, full_pairs = rows * int((pack.positions + 1).sum()), tokens * document
     peak = peak_flops() or measured_peak()
-    found = {
-        "shape": args.shapes[0], "length": length, "document": document, "checkpointing": args.checkpointing,
-        "zero_stage": args.zero_stage, "offload": args.offload, "attention": attention, "compiled": args.compile,
+    return {
         "tokens": tokens, "seconds": took, "tokens_per_s": tokens / took, "memory_gib": memory_gib(),
         "peak_tflops": peak / 1e12,
-        "mfu_causal": shape.flops(tokens, len(pack.targets), causal_pairs) / took / peak,
-        "mfu_full": shape.flops(tokens, len(pack.targets), full_pairs) / took / peak,
+        "mfu_causal": shape.flops(tokens, targets, causal_pairs) / took / peak,
+        "mfu_full": shape.flops(tokens, targets, full_pairs) / took / peak,
     }  # fmt: skip
-    leave_world()
-    return found
 
 
 def join_world_alone():
@@ -133,64 +155,67 @@ def measured_peak() -> float:
     return 2 * 2048**3 / best
 
 
-def in_a_process(args, shape: str, length: int) -> dict:
-    passed = ["--steps", args.steps, "--warmup", args.warmup, "--zero-stage", args.zero_stage, "--offload",
-              args.offload, "--attention", args.attention]  # fmt: skip
-    if args.document:
-        passed += ["--document", min(args.document, length)]
-    passed += ["--checkpointing", json.dumps(args.checkpointing), *(["--compile"] if args.compile else [])]
-    command = [sys.executable, __file__, str(args.output), "--one", "--shapes", shape, "--lengths", str(length)]
+def in_a_process(args, shape: str) -> list[dict]:
+    passed = ["--rows", args.rows, "--steps", args.steps, "--warmup", args.warmup, "--zero-stage", args.zero_stage,
+              "--offload", args.offload, "--attention", args.attention, "--lengths", *args.lengths,
+              "--checkpointing", *map(json.dumps, args.checkpointing)]  # fmt: skip
+    for name in ("document", "layers"):
+        if getattr(args, name):
+            passed += [f"--{name}", getattr(args, name)]
+    passed += ["--compile"] if args.compile else []
+    command = [sys.executable, __file__, str(args.output), "--one", "--shapes", shape, *map(str, passed)]
     environment = {**os.environ, "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
-    done = subprocess.run([*command, *map(str, passed)], capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
     if "OutOfMemoryError" in done.stderr:
-        return {"shape": shape, "length": length, "does_not_fit": done.stderr.strip().splitlines()[-1][:300]}
-    raise SystemExit(f"{shape} at {length}:\n{done.stderr[-3000:]}")
+        return [{"shape": shape, "length": length, "does_not_fit": done.stderr[-300:]} for length in args.lengths]
+    raise SystemExit(f"{shape}:\n{done.stderr[-3000:]}")
 
 
 def main() -> None:
     args = parsed()
     if args.one:
-        print(json.dumps(one_case(args)))
+        print(json.dumps(one_shape(args)))
         return
     args.output.mkdir(parents=True, exist_ok=True)
     rows = []
     for shape in args.shapes:
-        for length in args.lengths:
-            rows.append(in_a_process(args, shape, length))
-            print(rows[-1], flush=True)
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else hardware()
-    report = {"date": time.strftime("%Y-%m-%d"), "device": device, "torch": torch.__version__, "steps": args.steps,
-              "rows": rows}  # fmt: skip
-    (args.output / "mfu.json").write_text(json.dumps(report, indent=1) + "\n")
-    (args.output / "README.md").write_text(page(report))
+        rows += in_a_process(args, shape)
+        print(*rows[-len(args.lengths) :], sep="\n", flush=True)
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else hardware()
+        report = {"date": time.strftime("%Y-%m-%d"), "device": device, "torch": torch.__version__,
+                  "steps": args.steps, "rows": rows}  # fmt: skip
+        (args.output / "mfu.json").write_text(json.dumps(report, indent=1) + "\n")
+        (args.output / "README.md").write_text(page(report))
 
 
 def page(report: dict) -> str:
-    head = ["", "row", "document", "s a step", "tokens/s", "MFU, causal", "MFU, full", "GiB"]
+    head = ["", "row", "rows a step", "document", "layers again", "s a step", "tokens/s", "MFU, causal", "MFU, full",
+            "GiB"]  # fmt: skip
     body = [
-        [row["shape"], f"{row['length']:,}", f"{row['document']:,}", f"{row['seconds']:.3f}",
-         f"{row['tokens_per_s']:,.0f}", f"{row['mfu_causal']:.1%}", f"{row['mfu_full']:.1%}",
+        [row["shape"], f"{row['length']:,}", f"{row['rows']}", f"{row['document']:,}", again(row),
+         f"{row['seconds']:.3f}", f"{row['tokens_per_s']:,.0f}", f"{row['mfu_causal']:.1%}", f"{row['mfu_full']:.1%}",
          f"{row['memory_gib']:.1f}"]
-        if "seconds" in row else [row["shape"], f"{row['length']:,}", "does not fit", *[""] * 5]
+        if "seconds" in row else [row["shape"], f"{row['length']:,}", "does not fit", *[""] * 7]
         for row in report["rows"]
     ]  # fmt: skip
     first = next((row for row in report["rows"] if "seconds" in row), None)
     how = []
     if first is not None:
-        layers = first["checkpointing"]
-        again = (
-            f"recomputed in {layers} layers" if layers is not True and layers else "recomputed" if layers else "kept"
-        )
-        compiled = "compiled layers, " if first["compiled"] else ""
+        compiled = "compiled layers" if first["compiled"] else "layers not compiled"
         how = [
-            f"- ZeRO {first['zero_stage']}, offload {first['offload']}, attention {first['attention']}, {compiled}"
-            f"activations {again}; peak {first['peak_tflops']:,.1f} TFLOP/s"
+            f"- ZeRO {first['zero_stage']}, offload {first['offload']}, attention {first['attention']}, {compiled}; "
+            f"peak {first['peak_tflops']:,.1f} TFLOP/s",
+            "- layers again: those with gradient checkpointing, of all; document: tokens that see each other",
         ]
     where = f"{report['date']}, {report['device']}, torch {report['torch']}"
     facts = [f"- {where}; median of {report['steps']} steps", *how]
     return "\n".join(["# Model FLOPs utilisation", "", *facts, "", *table(head, body)]) + "\n"
+
+
+def again(row: dict) -> str:
+    return f"{checkpointed_layers(row['checkpointing'], row['layers'])} of {row['layers']}"
 
 
 def parsed() -> argparse.Namespace:
@@ -199,22 +224,27 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES))
     parser.add_argument("--lengths", type=int, nargs="+", default=[2048, 4096, 8192])
     parser.add_argument("--document", type=int, help="tokens of a document; left out: a row is one")
+    parser.add_argument("--rows", type=int, default=1, help="rows of an optimizer step, one after the other")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--zero-stage", type=int, default=0)
     parser.add_argument("--offload", choices=["none", "cpu"], default="none")
-    parser.add_argument("--attention", choices=["auto", "dense", "flex"], default="auto", help="auto: flex on a GPU")
+    parser.add_argument("--attention", choices=["auto", "dense", "flex"], default="auto", help="as model.attention")
     parser.add_argument(
         "--checkpointing",
         type=json.loads,
-        nargs="?",
-        const=True,
-        default=False,
-        help="of so many layers; without a number: of all",
+        nargs="*",
+        default=[False],
+        help="layers that compute again, a number for each length or one for all; true: all",
     )
+    parser.add_argument("--layers", type=int, help="of the model, instead of its own: compiles the same, and faster")
     parser.add_argument("--compile", action="store_true", help="each layer, with torch.compile")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.checkpointing = args.checkpointing or [True]
+    if len(args.checkpointing) == 1:
+        args.checkpointing *= len(args.lengths)
+    return args
 
 
 if __name__ == "__main__":

@@ -99,6 +99,8 @@ def run_ours(overrides: list[str], answers: list[Answered], work: Path) -> dict:
     steps = [row for row in rows if row["kind"] == "train"]
     (before,) = [row for row in rows if row["kind"] == "experience"]
     made = Experience.load(work / "experience" / "iteration-000.npz")
+    if torch.cuda.is_available():
+        peak = max(row["memory_gib"] for row in steps)
     return {
         # the pass over all answers, of which the timed steps' share is counted, and the steps
         "seconds": before["seconds"] * (len(steps) - 1) / len(steps) + sum(row["seconds"] for row in steps[1:]),
@@ -115,10 +117,12 @@ def run_trl(name: str, args, work: Path) -> dict:
     answers = str(args.output / "answers.jsonl")
     command = [sys.executable, str(HERE / "peers" / script), args.model, answers, str(work / "trl.json"), *SIDES[name]]
     peak = measured(command, work / "out.log", environment)
-    steps = json.loads((work / "trl.json").read_text())["steps"]
+    found = json.loads((work / "trl.json").read_text())
+    steps = found["steps"]
     supervised = sum(step["supervised"] for step in steps)
     return {
-        "logprob": sum(step["logprobs"] for step in steps) / supervised, "peak_gib": peak,
+        "logprob": sum(step["logprobs"] for step in steps) / supervised,
+        "peak_gib": found["gpu_memory_gib"] or peak,
         **{key: sum(step[key] for step in steps[1:]) for key in ("seconds", "physical", "logical")},
     }  # fmt: skip
 

@@ -3,7 +3,7 @@
     python benchmarks/train_speed.py OUTPUT_FOLDER --data DATA [--recipe phase2_small] [--steps 4] [--repeats 5]
 
 Each turn runs every side as a process of its own, on the very samples that our loader draws for `--steps` optimizer
-steps; one step before them warms up and is not timed. The learning rate is too small to move a weight, so the mean loss
+steps; those before them (`--warmup`) are not timed. The learning rate is too small to move a weight, so the mean loss
 of all timed tokens must be the same: a side that differs by more than `--tolerance` ends the run. TRL's ways are those
 of SIDES; `--sides` picks. Writes speed.json, README.md.
 """
@@ -43,6 +43,13 @@ SIDES = {  # TRL's settings; bf16 by autocast over fp32 weights is what its `bf1
     "TRL bfd, pure bf16": ["--packing=bfd", "--precision=pure"],
     "TRL padded, 4 by length, DeepSpeed": ["--batch=4", "--sorted", "--deepspeed"],
 }
+ON_A_GPU = {  # instead of those above: with Liger's kernels
+    "TRL padded, 8 by length, Liger, pure bf16": ["--batch=8", "--sorted", "--liger", "--precision=pure"],
+    "TRL padded, 32 by length, Liger, pure bf16": ["--batch=32", "--sorted", "--liger", "--precision=pure"],
+    "TRL bfd, Liger, pure bf16": ["--packing=bfd", "--liger", "--precision=pure"],
+    "TRL bfd, Liger": ["--packing=bfd", "--liger"],
+    "TRL bfd, FlexAttention, pure bf16": ["--packing=bfd", "--precision=pure", "--attention=flex_attention"],
+}
 
 
 def main() -> None:
@@ -51,22 +58,24 @@ def main() -> None:
     overrides = [
         f"+recipe={args.recipe}", f"model={args.model}", "model.path=null", f"data.train={args.data}",
         "data.validation=null", "trainer.lr=1e-12", "trainer.schedule=constant", "trainer.warmup_steps=0",
-        f"trainer.max_steps={args.steps + 1}", "checkpoint.every_steps=null", "export.at_end=false", *args.set,
+        f"trainer.max_steps={args.warmup + args.steps}", "checkpoint.every_steps=null", "export.at_end=false",
+        *args.set,
     ]  # fmt: skip
-    steps = write_samples(overrides, args.steps + 1, args.output / "samples.jsonl")
+    steps = write_samples(overrides, args.warmup + args.steps, args.output / "samples.jsonl")
     folder = resolve_folder(compose_recipe(overrides).model)
-    sides = args.sides or [OURS, *SIDES]
+    sides = args.sides or [OURS, *(ON_A_GPU if torch.cuda.is_available() else SIDES)]
     turns: dict[str, list[dict]] = {name: [] for name in sides}
     for turn, name in in_turn(sides, args.repeats):
         work = args.output / "work" / f"{turn}-{sides.index(name)}"
         work.mkdir(parents=True, exist_ok=True)
-        run = run_ours(overrides, work) if name == OURS else run_trl(name, folder, args, work)
+        run = run_ours(overrides, args, work) if name == OURS else run_trl(name, folder, args, work)
         turns[name].append(run)
         print(f"turn {turn + 1} of {args.repeats}  {name}: {told(run)}", flush=True)
-    check_losses(turns, args.tolerance)
-    report = summary(turns, args, steps)
-    (args.output / "speed.json").write_text(json.dumps(report, indent=1) + "\n")
-    (args.output / "README.md").write_text(page(report))
+        if all(len(runs) == turn + 1 for runs in turns.values()):  # told after every turn: a long run may be ended
+            check_losses(turns, args.tolerance)
+            report = summary(turns, args, steps)
+            (args.output / "speed.json").write_text(json.dumps(report, indent=1) + "\n")
+            (args.output / "README.md").write_text(page(report))
     print((args.output / "README.md").read_text())
 
 
@@ -87,7 +96,7 @@ def write_samples(overrides: list[str], steps: int, path: Path) -> list[list[int
     return drawn
 
 
-def run_ours(overrides: list[str], work: Path) -> dict:
+def run_ours(overrides: list[str], args, work: Path) -> dict:
     command = [sys.executable, "-m", "lam_train", *overrides, f"run_dir={work}", "resume=never"]
     peak = measured(command, work / "out.log")
     shutil.rmtree(work / "checkpoints", ignore_errors=True)  # gigabytes a turn
@@ -97,14 +106,17 @@ def run_ours(overrides: list[str], work: Path) -> dict:
          "physical": row["tokens_physical"], "supervised": row["tokens_supervised"]}
         for row in rows if row["kind"] == "train"
     ]  # fmt: skip
-    return timed(steps, peak)
+    gpu = max(row["memory_gib"] for row in rows if row["kind"] == "train")
+    return timed(steps, gpu if torch.cuda.is_available() else peak, args.warmup)
 
 
 def run_trl(name: str, folder: str, args, work: Path) -> dict:
     output = work / "trl.json"
     script = [str(HERE / "peers" / "trl_sft.py"), folder, str(args.output / "samples.jsonl"), str(output)]
-    peak = measured([sys.executable, *script, *SIDES[name], f"--length={args.length}"], work / "out.log")
-    return timed(json.loads(output.read_text())["steps"], peak)
+    settings = (SIDES | ON_A_GPU)[name]
+    peak = measured([sys.executable, *script, *settings, f"--length={args.length}"], work / "out.log")
+    found = json.loads(output.read_text())
+    return timed(found["steps"], found["gpu_memory_gib"] or peak, args.warmup)
 
 
 def measured(command: list[str], log: Path, environment: dict[str, str] | None = None) -> float:
@@ -117,9 +129,9 @@ def measured(command: list[str], log: Path, environment: dict[str, str] | None =
     return usage.ru_maxrss / 2**20
 
 
-def timed(steps: list[dict], peak: float) -> dict:
-    """Sums over all steps but the first, which warms up; the loss is the mean over all supervised tokens."""
-    counted = steps[1:]
+def timed(steps: list[dict], peak: float, warmup: int = 1) -> dict:
+    """Sums over all steps but the first, which warm up; the loss is the mean over all supervised tokens."""
+    counted = steps[warmup:]
     supervised = sum(step["supervised"] for step in steps)
     return {
         **{key: sum(step[key] for step in counted) for key in ("seconds", "logical", "physical", "supervised")},
@@ -162,7 +174,7 @@ def summary(turns: dict[str, list[dict]], args, steps: list[list[int]]) -> dict:
         "date": time.strftime("%Y-%m-%d"), "hardware": hardware(), "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "deepspeed")},
         "recipe": args.recipe, "model": args.model, "set": args.set, "samples_a_step": len(steps[0]),
-        "timed_steps": args.steps, "repeats": args.repeats, "sides": sides,
+        "timed_steps": args.steps, "repeats": min(map(len, turns.values())), "sides": sides,
     }  # fmt: skip
 
 
@@ -198,9 +210,10 @@ def page(report: dict) -> str:
 def parsed() -> argparse.Namespace:
     parser = parser_of(__doc__)
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps that are timed")
+    parser.add_argument("--warmup", type=int, default=1, help="optimizer steps before those")
     parser.add_argument("--length", type=int, default=2048, help="TRL's rows, and longest sample")
     parser.add_argument("--tolerance", type=float, default=0.01, help="of the loss, as a share")
-    parser.add_argument("--sides", nargs="+", choices=[OURS, *SIDES])
+    parser.add_argument("--sides", nargs="+", choices=[OURS, *SIDES, *ON_A_GPU])
     args = parser.parse_args()
     args.output = args.output.absolute()
     return args

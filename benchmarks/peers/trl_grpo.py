@@ -93,7 +93,8 @@ def main() -> None:
     trainer.train()
     told = zip(trainer.begun, clock.ends, trainer.logprobs, trainer.tokens, strict=True)
     rows = [{"seconds": end - begun, "logprobs": logprobs, **tokens} for begun, end, logprobs, tokens in told]
-    args.output.write_text(json.dumps({"steps": rows}))
+    gpu = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
+    args.output.write_text(json.dumps({"steps": rows, "gpu_memory_gib": gpu}))
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:

@@ -1,10 +1,11 @@
 """A pack: one row of tokens that holds several trees, and what is supervised in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,20 @@ class Pack:
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
         moved = {k: v.to(device, non_blocking=True) if torch.is_tensor(v) else v for k, v in moved.items()}
         return Pack(**moved)
+
+    def padded(self, multiple: int) -> "Pack":
+        """The pack with tokens behind its own, up to a multiple: a tree of their own, and none of them a target."""
+        tokens = len(self.tokens)
+        more = -tokens % multiple
+        if more == 0:
+            return self
+        positions = torch.arange(more, device=self.tokens.device)
+        return replace(
+            self,
+            tokens=functional.pad(self.tokens, (0, more)),
+            positions=torch.cat([self.positions, positions]),
+            subtree_end=functional.pad(self.subtree_end, (0, more), value=tokens + more),
+        )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,15 @@ from collections.abc import Callable
 import torch
 
 from lam_train.batching.pack import Pack
-from lam_train.model.tree_attention import FLEX, MODEL_TYPES, NAME, flex_masks, layer_window, query_blocks
+from lam_train.model.tree_attention import (
+    FLEX,
+    FLEX_BLOCK,
+    MODEL_TYPES,
+    NAME,
+    flex_masks,
+    layer_window,
+    query_blocks,
+)
 
 
 def tree_mask(subtree_end_T: torch.Tensor, positions_T: torch.Tensor, window: int | None = None) -> torch.Tensor:
@@ -38,23 +46,23 @@ def masks_by_layer(config, mask: Callable[[int | None], torch.Tensor]) -> torch.
     raise ValueError(f"layers of kinds {sorted(kinds)} cannot be masked as trees")
 
 
-def attention_inputs(pack: Pack, config) -> dict:
+def model_inputs(pack: Pack, config) -> dict:
     """The keyword arguments that make a transformers model treat a pack as a forest.
 
     A four-dimensional mask, always: with none, or with an all-ones one, or with `use_cache=True`, transformers lets
     the samples of a row attend to each other without a warning. Beside `tree`, which says the same, it is empty.
+    For FlexAttention the row has up to 127 tokens more, behind its own.
 
     Raises ValueError for a model whose attention cannot be computed so.
     """
-    inputs = {"position_ids": pack.positions[None], "use_cache": False}
     tree = None
-    if config._attn_implementation == FLEX:
-        if config.model_type not in MODEL_TYPES:  # others cap scores or look elsewhere, which would be lost silently
-            raise ValueError(f"attention=flex is for models of types {', '.join(MODEL_TYPES)}, not {config.model_type}")
+    if by_flex(pack, config):
+        pack = pack.padded(FLEX_BLOCK)
         windows = (layer_window(config, layer) for layer in range(config.num_hidden_layers))
         tree = flex_masks(pack, windows)
     elif by_blocks(pack, config):
         tree = query_blocks(pack.subtree_end)
+    inputs = {"input_ids": pack.tokens[None], "position_ids": pack.positions[None], "use_cache": False}
     if tree is not None:
         placeholder = torch.empty(1, 1, 0, 0)  # four dimensions: transformers makes no mask of its own
         return inputs | {"attention_mask": placeholder, "tree": tree}
@@ -62,7 +70,21 @@ def attention_inputs(pack: Pack, config) -> dict:
     return inputs | {"attention_mask": attention}
 
 
+def by_flex(pack: Pack, config) -> bool:
+    """Whether a pack's attention is FlexAttention's: where it is asked for, and on a GPU wherever it is right."""
+    if config._attn_implementation != FLEX:
+        return by_paths(config) and pack.tokens.device.type == "cuda"
+    if config.model_type not in MODEL_TYPES:  # others cap scores or look elsewhere, which would be lost silently
+        raise ValueError(f"attention=flex is for models of types {', '.join(MODEL_TYPES)}, not {config.model_type}")
+    return True
+
+
 def by_blocks(pack: Pack, config) -> bool:
-    """Whether a pack's attention is computed path by path (`tree_attention`) instead of with a mask."""
+    """Whether a pack's attention is computed block by block of queries (`TreeAttention`)."""
+    return by_paths(config) and pack.tokens.device.type == "cpu"
+
+
+def by_paths(config) -> bool:
+    """Whether attention may be computed path by path (`tree_attention`) instead of with a mask."""
     known = config._attn_implementation == NAME and config.model_type in MODEL_TYPES
-    return known and pack.tokens.device.type == "cpu" and not getattr(config, "attention_dropout", 0.0)
+    return known and not getattr(config, "attention_dropout", 0.0)

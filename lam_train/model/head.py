@@ -9,7 +9,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from lam_train.batching.pack import Pack
-from lam_train.model.attention import attention_inputs
+from lam_train.model.attention import model_inputs
 from lam_train.model.tree_attention import MODEL_TYPES
 
 BYTES_A_LOGIT = 16  # a logit, its log-softmax, and the gradients of both, in fp32, are held at once
@@ -65,7 +65,7 @@ def rows_at_once(vocabulary: int, logits_budget: int) -> int:
 
 def read_targets(causal: torch.nn.Module, pack: Pack, readout: Readout) -> tuple[torch.Tensor, torch.Tensor]:
     """(what `readout` gives for the N targets of a pack, the last hidden state [N, D] at their sources)."""
-    inputs = {"input_ids": pack.tokens[None], **attention_inputs(pack, causal.config)}
+    inputs = model_inputs(pack, causal.config)
     head = causal.get_output_embeddings()
     if isinstance(head, ChunkedHead):
         hidden_ND = causal.base_model(**inputs).last_hidden_state[0, pack.sources]

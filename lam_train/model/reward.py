@@ -7,7 +7,7 @@ import torch
 
 from lam_train.batching.pack import Pack
 from lam_train.errors import UserError
-from lam_train.model.attention import attention_inputs
+from lam_train.model.attention import model_inputs
 from lam_train.model.load import ModelSettings, load_model
 from lam_train.model.scalar_head import ScalarHead
 
@@ -24,8 +24,8 @@ class RewardModel(torch.nn.Module):
 
     def forward(self, pack: Pack) -> torch.Tensor:
         """float32 [N]: the score at the source of each target; with samples of `JudgedSteps` one an action."""
-        inputs = attention_inputs(pack, self.causal.config)
-        hidden_TD = self.causal.base_model(input_ids=pack.tokens[None], **inputs).last_hidden_state[0]
+        inputs = model_inputs(pack, self.causal.config)
+        hidden_TD = self.causal.base_model(**inputs).last_hidden_state[0]
         return self.head(hidden_TD[pack.sources])
 
     def beside(self) -> dict[str, str]:

@@ -20,6 +20,9 @@ from lam_train.batching.pack import Pack
 
 NAME, FLEX = "lam_tree", "lam_flex"  # as transformers attention implementations
 QUERIES = 128  # most in a block: its scores stay in the processor's cache
+FLEX_BLOCK = 128  # tokens of a block of FlexAttention's mask; a shorter row would get its kernel for decoding
+# what its kernels need not check: every token sees itself, and the row's length is a multiple of the block
+FLEX_OPTIONS = {"ROWS_GUARANTEED_SAFE": True, "IS_DIVISIBLE": True}
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")  # those whose attention is what `TreeAttention` computes
 
 
@@ -141,10 +144,13 @@ def _later(n: int) -> torch.Tensor:
     return torch.full((n, n), -torch.inf).triu_(1)
 
 
-def tree_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, tree=None, **kwargs):
+def tree_attention(
+    module, query, key, value, attention_mask, scaling=None, dropout=0.0, sliding_window=None, tree=None, **kwargs
+):
     """Transformers' interface: query [1, H, T, D], key and value [1, G, T, D]; the output is [1, T, H, D].
 
-    `tree` is a row's blocks, or its `flex_masks`; without it this is plain SDPA.
+    `tree` is a row's blocks, or its `flex_masks`; without it this is plain SDPA. The layer says its own window: asked
+    for by the layer's number, it would make a compiled layer another one for each layer.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -157,30 +163,50 @@ def tree_attention(module, query, key, value, attention_mask, scaling=None, drop
     _, heads, tokens, width = query.shape
     groups = key.shape[1]
     scale = width**-0.5 if scaling is None else scaling
-    window = layer_window(module.config, module.layer_idx)
     if isinstance(tree, dict):
         attend = _flex_attention(query.device.type)
-        out = attend(query, key, value, block_mask=tree[window], scale=scale, enable_gqa=groups != heads)
+        how = {"scale": scale, "enable_gqa": groups != heads, "kernel_options": FLEX_OPTIONS}
+        out = attend(query, key, value, block_mask=tree[sliding_window], **how)
         return out.transpose(1, 2), None
     grouped = query[0].reshape(groups, heads // groups, tokens, width)
-    out = TreeAttention.apply(grouped, key[0], value[0], tree, scale, window)
+    out = TreeAttention.apply(grouped, key[0], value[0], tree, scale, sliding_window)
     return out.reshape(1, heads, tokens, width).transpose(1, 2), None
 
 
 def flex_masks(pack: Pack, windows: Iterable[int | None]) -> dict:
-    """window -> FlexAttention's block mask of a row, made once for all layers that see as far."""
-    from torch.nn.attention.flex_attention import create_block_mask
+    """window -> FlexAttention's block mask of a row, made once for all layers that see as far.
 
-    ends, positions, tokens = pack.subtree_end, pack.positions, len(pack.tokens)
+    The row's length is a multiple of FLEX_BLOCK (`Pack.padded`). Which blocks of keys a block of queries sees is told
+    from the blocks' bounds, without looking at every pair of tokens.
+    """
+    return {window: _block_mask(pack, window) for window in set(windows)}
 
-    def masked(window: int | None):
-        def sees(_batch, _head, query, key):
-            on_path = (key <= query) & (query < ends[key])
-            return on_path if window is None else on_path & (positions[query] - positions[key] < window)
 
-        return create_block_mask(sees, None, None, tokens, tokens, device=ends.device)
+def _block_mask(pack: Pack, window: int | None):
+    from torch.nn.attention.flex_attention import BlockMask
 
-    return {window: masked(window) for window in set(windows)}
+    ends, positions = pack.subtree_end, pack.positions
+    ends_B, positions_B = ends.view(-1, FLEX_BLOCK), positions.view(-1, FLEX_BLOCK)
+    first_B = torch.arange(0, len(ends), FLEX_BLOCK, device=ends.device)
+    earlier = first_B[None, :] < first_B[:, None]
+    some = earlier & (ends_B.amax(1)[None, :] > first_B[:, None])  # a key's subtree reaches into the queries' block
+    every = earlier & (ends_B.amin(1)[None, :] >= first_B[:, None] + FLEX_BLOCK)
+    if window is not None:  # of the depths: how far apart a query and a key of two blocks are at least, and at most
+        some &= positions_B.amin(1)[:, None] - positions_B.amax(1)[None, :] < window
+        every &= positions_B.amax(1)[:, None] - positions_B.amin(1)[None, :] < window
+    some |= first_B[None, :] == first_B[:, None]
+
+    def sees(_batch, _head, query, key):
+        on_path = (key <= query) & (query < ends[key])
+        return on_path if window is None else on_path & (positions[query] - positions[key] < window)
+
+    return BlockMask.from_kv_blocks(*_listed(some & ~every), *_listed(every), BLOCK_SIZE=FLEX_BLOCK, mask_mod=sees)
+
+
+def _listed(chosen_QK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(int32 [1, 1, Q], int32 [1, 1, Q, K]): how many blocks of keys each block of queries has, and which, first."""
+    indices = chosen_QK.byte().argsort(dim=-1, descending=True, stable=True)
+    return chosen_QK.sum(-1, dtype=torch.int32)[None, None], indices.int()[None, None]
 
 
 @cache

@@ -79,17 +79,18 @@ def traffic(engine: EngineSettings, parameters: int, trained: int, micro_batches
     that. As DeepSpeed calls them here, counted in tests/invariant/test_traffic.py: stages 0 and 1 all-reduce the
     gradients once a step, stage 2 once a micro-batch, stage 3 reduce-scatters them once a micro-batch; stages 1 and 2
     gather the new weights once a step, stage 3 all weights twice a micro-batch, forward and backward (of models above a
-    billion parameters; smaller ones are kept in between). Gradients travel in the training's dtype. bf16 at stage 0
-    runs as stage 1.
+    billion parameters; smaller ones are kept in between). Gradients travel in the training's dtype, at stage 1, where
+    they have added up before, in fp32. bf16 at stage 0 runs as stage 1.
     """
+    stage = effective_stage(engine)
     size = 2 if engine.dtype == "bf16" else 4
-    gradients, weights, updated = trained * size, parameters * size, trained * size
+    gradients, weights, updated = trained * (4 if stage == 1 else size), parameters * size, trained * size
     whole = {
         0: 2 * gradients,
         1: 2 * gradients + updated,
         2: 2 * gradients * micro_batches + updated,
         3: (gradients + 2 * weights) * micro_batches,
-    }[effective_stage(engine)]
+    }[stage]
     return whole * (ranks - 1) / ranks
 
 

@@ -75,8 +75,11 @@ def deepspeed_config(settings: EngineSettings, gradient_clipping: float) -> dict
         "wall_clock_breakdown": False,
     }
     if settings.dtype == "bf16":
-        config["bf16"] = {"enabled": True}
+        # each gradient goes into the fp32 sum when it is made: else all of them are there twice at the end
+        config["bf16"] = {"enabled": True, "immediate_grad_update": True}
         config["data_types"] = {"grad_accum_dtype": "fp32"}
+        if stage == 1:  # else the fp32 sums are rounded to bf16 for the ranks' exchange, with one rank too
+            config["communication_data_type"] = "fp32"
     return config
 
 

@@ -15,14 +15,22 @@ from tests.invariant.test_trees import FORESTS, loss_and_gradients, samples_of, 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("name", FORESTS)
-def test_flex_attention_and_compiled_layers_are_attention_with_a_dense_mask(name, compiled):
-    """In fp32 with exact products: loss and every gradient."""
+COMPILED = ("three levels", "several trees in a row")  # compiling takes long
+
+
+@pytest.mark.parametrize(
+    ("name", "compiled", "window"),
+    [(name, False, None) for name in FORESTS]
+    + [(name, True, None) for name in COMPILED]
+    + [(name, compiled, 8) for name in COMPILED for compiled in (False, True)],
+)
+def test_flex_attention_and_compiled_layers_are_attention_with_a_dense_mask(name, compiled, window):
+    """In fp32 with exact products: loss and every gradient, of a model with grouped keys, and with a window."""
     torch.set_float32_matmul_precision("highest")
     samples, results = samples_of(name), []
     for attention in ("dense", "flex"):
         model = TrainableModel(load_model(ModelSettings(source="tiny", attention=attention))).to("cuda")
+        model.causal.config.sliding_window = window
         if compiled and attention == "flex":
             compile_layers(model.causal)
         original = model.forward

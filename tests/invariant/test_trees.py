@@ -10,10 +10,10 @@ from lam_train.batching.layout import BatchingSettings
 from lam_train.batching.loader import Loader
 from lam_train.batching.pack import PackInput, build_pack
 from lam_train.language.sample import Sample, Samples, Segment
-from lam_train.model.attention import attention_inputs
+from lam_train.model.attention import model_inputs, tree_mask
 from lam_train.model.load import LoraSettings, ModelSettings, load_model
 from lam_train.model.trainable import TrainableModel, add_lora
-from lam_train.model.tree_attention import FLEX, NAME, query_blocks, register
+from lam_train.model.tree_attention import FLEX, FLEX_BLOCK, NAME, flex_masks, query_blocks, register
 from lam_train.objectives.imitation import imitation_loss
 
 VOCABULARY = 259
@@ -159,7 +159,7 @@ def test_attention_by_paths_is_attention_with_a_dense_mask(kind):
         loss, gradients, batch = loss_and_gradients(dense, samples, BatchingSettings(workers=0))
         other_loss, other_gradients, _ = loss_and_gradients(by_paths, samples, BatchingSettings(workers=0))
         (pack,) = batch.packs
-        assert ["tree" in attention_inputs(pack, model.causal.config) for model in models] == [False, True, True]
+        assert ["tree" in model_inputs(pack, model.causal.config) for model in models] == [False, True, True]
         assert other_loss == pytest.approx(loss, rel=1e-5)
         for key, gradient in gradients.items():
             error = (gradient - other_gradients[key]).norm() / gradient.norm()
@@ -168,13 +168,65 @@ def test_attention_by_paths_is_attention_with_a_dense_mask(kind):
             torch.testing.assert_close(flex(pack), dense(pack), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("window", [None, 100, 300])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_blocks_of_a_flex_mask_are_those_of_all_its_pairs(seed, window):
+    """Rows of many blocks: what is seen, which blocks are skipped, and which need no mask inside."""
+    rng = np.random.default_rng(seed)
+    tokens = [rng.integers(5, 60, 700)]
+    for _ in range(12):  # each sample goes on from a place of another's path, from its second half or from its start
+        start = tokens[rng.integers(len(tokens))]
+        kept = rng.integers(len(start) // 2, len(start) + 1) if rng.random() < 0.8 else 0
+        tokens.append(np.concatenate([start[:kept], rng.integers(5, 60, rng.integers(2, 400))]))
+    tokens = [walked.astype(np.int32) for walked in tokens]
+    samples = Samples([Sample(str(i), (Segment(t[:-1]), Segment(t[-1:], 1.0))) for i, t in enumerate(tokens)])
+    loader = Loader(samples, BatchingSettings(max_tokens=8192, workers=0), batch_size=len(tokens), steps=1, seed=0)
+    (pack,) = loader.dataset[0].packs
+    pack = pack.padded(FLEX_BLOCK)
+    assert len(pack.tokens) > 8 * FLEX_BLOCK
+    pairs = tree_mask(pack.subtree_end, pack.positions, window)
+    blocks = pairs.unflatten(0, (-1, FLEX_BLOCK)).unflatten(2, (-1, FLEX_BLOCK)).transpose(1, 2).flatten(2)
+    mask = flex_masks(pack, [window])[window]
+    query, key = torch.meshgrid(torch.arange(len(pairs)), torch.arange(len(pairs)), indexing="ij")
+    assert torch.equal(mask.mask_mod(0, 0, query, key), pairs)
+    partial, full = (
+        listed(counts[0, 0], indices[0, 0])
+        for counts, indices in (
+            (mask.kv_num_blocks, mask.kv_indices), (mask.full_kv_num_blocks, mask.full_kv_indices)
+        )
+    )  # fmt: skip
+    assert not (partial & full).any()
+    assert torch.equal(full, blocks.all(-1)) and not (blocks.any(-1) & ~(partial | full)).any()
+    if window is None:
+        assert torch.equal(partial | full, blocks.any(-1))
+    assert bool(full.any()) == (window != 100) and not (partial | full).all()
+
+
+def listed(counts: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+    """bool [Q, K]: the first so many of each row's indices."""
+    chosen = torch.zeros(indices.shape, dtype=torch.bool)
+    for row, (count, places) in enumerate(zip(counts.tolist(), indices.long(), strict=True)):
+        chosen[row, places[:count]] = True
+    return chosen
+
+
+def test_padding_changes_nothing_that_a_pack_says_of_its_samples():
+    pack = build_pack([PackInput("a", *_arrays([(1, 13), (2, 5)]), 0), PackInput("b", *_arrays([(1, 13), (3, 6)]), 13)])
+    wide = pack.padded(16)
+    assert len(pack.tokens) == 24 and len(wide.tokens) == 32 and wide.padded(16) is wide
+    seen = tree_mask(wide.subtree_end, wide.positions)
+    assert torch.equal(seen[:24, :24], tree_mask(pack.subtree_end, pack.positions))
+    assert not seen[:24, 24:].any() and not seen[24:, :24].any() and seen.any(1).all()
+    assert torch.equal(wide.sources, pack.sources) and torch.equal(wide.targets, pack.targets)
+
+
 def test_flex_refuses_a_model_whose_attention_it_would_change():
     pack = build_pack([PackInput("a", *_arrays([(1, 13), (2, 5)]), 0)])
     config = load_model(ModelSettings(source="tiny", attention="flex")).config
-    assert "tree" in attention_inputs(pack, config)
+    assert "tree" in model_inputs(pack, config)
     config.model_type = "gemma2"
     with pytest.raises(ValueError, match="not gemma2"):
-        attention_inputs(pack, config)
+        model_inputs(pack, config)
 
 
 def test_first_token_of_every_branch_is_learned():
@@ -223,8 +275,8 @@ def _arrays(spans) -> tuple[np.ndarray, np.ndarray]:
 
 def _hidden(model: TrainableModel, pack) -> torch.Tensor:
     with torch.no_grad():
-        inputs = attention_inputs(pack, model.causal.config)
-        return model.causal.model(input_ids=pack.tokens[None], **inputs).last_hidden_state[0]
+        inputs = model_inputs(pack, model.causal.config)
+        return model.causal.model(**inputs).last_hidden_state[0]
 
 
 def test_the_mask_is_the_ancestors_by_brute_force():
@@ -240,7 +292,7 @@ def test_the_mask_is_the_ancestors_by_brute_force():
             last = [*last[:depth], row]
             paths[row] = tuple(pack.tokens[last].tolist())
             expected[row, last] = True
-        inputs = attention_inputs(pack, load_model(ModelSettings(source="tiny", attention="dense")).config)
+        inputs = model_inputs(pack, load_model(ModelSettings(source="tiny", attention="dense")).config)
         assert torch.equal(inputs["attention_mask"][0, 0], expected), name
         assert inputs["use_cache"] is False
         seen = torch.zeros_like(expected)
