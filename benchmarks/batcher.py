@@ -58,7 +58,7 @@ def measure(count: int, args) -> dict:
         begun = time.perf_counter()
         for step in range(laid):
             chosen = plan.step_samples(step)
-            layout = lay_out([samples.tokens(index) for index in chosen], settings, args.ranks)
+            layout = lay_out([samples.tokens(index) for index in chosen.tolist()], settings, args.ranks)
             sizes = [sum(run.size for run in row) for rank in layout.rows for row in rank]
             physical, rows = physical + sum(sizes), rows + len(sizes)
             logical += int(samples.lengths[chosen].sum())

@@ -1,7 +1,9 @@
 """Where the samples of one optimizer step lie: trees, rows, ranks. Nothing learned depends on it."""
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal
 
 import numpy as np
@@ -51,29 +53,30 @@ class StepLayout:
 def fit_rows(runs: Sequence[Run], capacity: int, most_samples: int | None = None) -> list[Row]:
     """Best-fit decreasing: the largest run first, into the fullest row that still has room for it."""
     rows: list[Row] = []
-    room: list[int] = []
-    seats: list[int] = []
-    for run in sorted(runs, key=lambda run: (-run.size, run.first)):
-        samples = run.last - run.first
-        fitting = [r for r in range(len(rows)) if room[r] >= run.size and seats[r] >= samples]
-        if fitting:
-            row = min(fitting, key=lambda r: (room[r], r))
-        else:
-            row = len(rows)
+    open_rows: list[tuple[int, int]] = []  # (room, row), sorted
+    for run in sorted(runs, key=attrgetter("size"), reverse=True):  # of one size, as they come
+        place = bisect_left(open_rows, (run.size, 0))
+        if most_samples is not None:
+            while place < len(open_rows) and _samples(rows[open_rows[place][1]]) + run.last - run.first > most_samples:
+                place += 1
+        room, row = open_rows.pop(place) if place < len(open_rows) else (capacity, len(rows))
+        if row == len(rows):
             rows.append([])
-            room.append(capacity)
-            seats.append(most_samples or np.iinfo(np.int64).max)
         rows[row].append(run)
-        room[row] -= run.size
-        seats[row] -= samples
+        insort(open_rows, (room - run.size, row))
     return rows
+
+
+def _samples(row: Row) -> int:
+    return sum(run.last - run.first for run in row)
 
 
 def lay_out(tokens: Sequence[np.ndarray], settings: BatchingSettings, ranks: int) -> StepLayout:
     """Packs a step's samples into rows for `ranks` ranks.
 
     One rank: best-fit decreasing into rows of `max_tokens`. Several: the same number of rows on each, evened out by
-    MULTIFIT (a binary search for the smallest capacity at which best-fit decreasing still needs no more rows).
+    MULTIFIT (a binary search for the smallest capacity at which best-fit decreasing still needs no more rows), to
+    within a hundredth.
     """
     if settings.share_prefixes:
         order = sort_samples(tokens)
@@ -82,15 +85,20 @@ def lay_out(tokens: Sequence[np.ndarray], settings: BatchingSettings, ranks: int
         order, shared = list(range(len(tokens))), np.zeros(len(tokens), np.int64)
     lengths = np.asarray([len(tokens[i]) for i in order], np.int64)
 
+    most = settings.micro_batch_size
+    widest = cut_into_runs(lengths, shared, settings.max_tokens, most)
+    largest = max((run.size for run in widest), default=0)
+
     def rows_at(capacity: int) -> list[Row]:
-        runs = cut_into_runs(lengths, shared, capacity, settings.micro_batch_size)
-        return fit_rows(runs, capacity, settings.micro_batch_size)
+        runs = widest if capacity >= largest else cut_into_runs(lengths, shared, capacity, most)
+        return fit_rows(runs, capacity, most)
 
     rows = rows_at(settings.max_tokens)
     micro_batches = -(-len(rows) // ranks)
     if ranks > 1:
-        low, high = int(lengths.max()), settings.max_tokens
-        while low < high:
+        even = -(-int((lengths - shared).sum()) // (micro_batches * ranks))  # no smaller capacity holds all tokens
+        low, high = max(int(lengths.max()), even), settings.max_tokens
+        while high - low > high // 100:
             middle = (low + high) // 2
             tried = rows_at(middle)
             if len(tried) <= micro_batches * ranks:

@@ -58,13 +58,18 @@ class EpochPlan:
             if self.group_by == "prefix":
                 shuffled = self._neighbours(shuffled, rng)
             elif self.group_by != "none":
-                keys = self.samples.tasks if self.group_by == "task" else self.samples.trajectories
-                rank = {}
-                for index in shuffled:
-                    rank.setdefault(keys[index], len(rank))
-                shuffled = np.asarray(sorted(shuffled, key=lambda index: rank[keys[index]]))
+                drawn = self._groups()[shuffled]
+                first = np.empty(len(shuffled), np.int64)
+                first[drawn[::-1]] = np.arange(len(shuffled))[::-1]  # of each group, where it is drawn first
+                shuffled = shuffled[np.argsort(first[drawn], kind="stable")]
             self._cached = (epoch, shuffled)
         return self._cached[1]
+
+    def _groups(self) -> np.ndarray:
+        """int64 [samples]: the number of each sample's task or trajectory."""
+        keys = self.samples.tasks if self.group_by == "task" else self.samples.trajectories
+        numbers: dict[str, int] = {}
+        return np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, len(keys))
 
     def _neighbours(self, shuffled: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Sorts the samples of some steps by their tokens and deals them out in groups of neighbours, in random order.
@@ -75,7 +80,7 @@ class EpochPlan:
         groups: list[np.ndarray] = []
         for start in range(0, len(shuffled), POOLED_STEPS * self.batch_size):
             pool = shuffled[start : start + POOLED_STEPS * self.batch_size]
-            alike = pool[sort_samples([self.samples.tokens(i) for i in pool])]
+            alike = pool[sort_samples([self.samples.tokens(i) for i in pool.tolist()])]
             cut = np.split(alike, range(int(rng.integers(size)), len(alike), size))
             groups += [cut[i] for i in rng.permutation(len(cut))]
         return np.concatenate(groups)
@@ -94,7 +99,7 @@ class Steps(torch.utils.data.Dataset):
 
     def __getitem__(self, step: int) -> StepBatch:
         samples, chosen = self.plan.samples, self.plan.step_samples(step)
-        layout = lay_out([samples.tokens(i) for i in chosen], self.settings, self.ranks)
+        layout = lay_out([samples.tokens(i) for i in chosen.tolist()], self.settings, self.ranks)
         weights = [samples.weights(i) for i in chosen]
         physical = sum(run.size for rows in layout.rows for row in rows for run in row)
         logical = int(samples.lengths[chosen].sum())

@@ -8,13 +8,12 @@ So a tree that is too large for a row is split where the least is repeated, by d
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """Neighbours [first, last) of the sorted samples that lie in one row as one tree."""
 
     first: int
@@ -31,11 +30,24 @@ def sort_samples(tokens: Sequence[np.ndarray]) -> list[int]:
 def shared_lengths(tokens: Sequence[np.ndarray]) -> np.ndarray:
     """int64 [samples]: the tokens that each sample has in common with the one before it; 0 for the first."""
     shared = np.zeros(len(tokens), np.int64)
-    for i in range(1, len(tokens)):
-        n = min(len(tokens[i]), len(tokens[i - 1]))
-        differs = np.flatnonzero(tokens[i][:n] != tokens[i - 1][:n])
-        shared[i] = differs[0] if len(differs) else n
+    if len(tokens) < 2:
+        return shared
+    lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
+    compared = np.minimum(lengths[:-1], lengths[1:])  # of each pair of neighbours, all pairs in one row
+    sizes = compared.tolist()
+    before = np.concatenate([one[:n] for one, n in zip(tokens[:-1], sizes, strict=True)])
+    after = np.concatenate([one[:n] for one, n in zip(tokens[1:], sizes, strict=True)])
+    stops = np.cumsum(compared)
+    starts = stops - compared
+    differ = np.append(np.flatnonzero(before != after), len(before))
+    shared[1:] = np.minimum(differ[np.searchsorted(differ, starts)], stops) - starts
     return shared
+
+
+def tree_sizes(lengths: np.ndarray, shared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(int64 [trees], int64 [trees]): where each tree begins among the sorted samples, and its tokens."""
+    starts = np.flatnonzero(shared == 0)
+    return starts, np.add.reduceat(lengths - shared, starts) if len(starts) else starts
 
 
 def cut_into_runs(lengths: np.ndarray, shared: np.ndarray, capacity: int, most_samples: int | None = None) -> list[Run]:
@@ -45,36 +57,36 @@ def cut_into_runs(lengths: np.ndarray, shared: np.ndarray, capacity: int, most_s
     its own, for the packer to place freely. Raises ValueError for a sample longer than `capacity`.
     """
     runs: list[Run] = []
-    start = 0
-    for stop in range(1, len(lengths) + 1):
-        if stop == len(lengths) or shared[stop] == 0:
-            runs += _cut_tree(lengths, shared, start, stop, capacity, most_samples)
-            start = stop
+    starts, sizes = tree_sizes(lengths, shared)
+    stops = [*starts[1:].tolist(), len(lengths)]
+    for start, stop, size in zip(starts.tolist(), stops, sizes.tolist(), strict=False):
+        if size <= capacity and (most_samples is None or stop - start <= most_samples):
+            runs.append(Run(start, stop, size))
+        else:
+            most = most_samples or stop - start
+            runs += _cut_tree(lengths[start:stop].tolist(), shared[start:stop].tolist(), start, capacity, most)
     return runs
 
 
-def _cut_tree(lengths, shared, start: int, stop: int, capacity: int, most_samples: int | None) -> list[Run]:
-    whole = int(lengths[start] + (lengths[start + 1 : stop] - shared[start + 1 : stop]).sum())
-    most = most_samples or (stop - start)
-    if whole <= capacity and stop - start <= most:
-        return [Run(start, stop, whole)]
-    # best[j]: the fewest tokens that hold samples [start, j), and where the last run begins.
-    best: dict[int, tuple[int, int]] = {start: (0, start)}
-    for j in range(start + 1, stop + 1):
+def _cut_tree(lengths: list[int], shared: list[int], start: int, capacity: int, most: int) -> list[Run]:
+    """The runs of one tree, whose samples are those from `start` on."""
+    # best[j]: the fewest tokens that hold the tree's first j samples, and where the last run begins.
+    best: dict[int, tuple[int, int]] = {0: (0, 0)}
+    for j in range(1, len(lengths) + 1):
         size, choices = 0, []
-        for i in range(j - 1, max(start, j - most) - 1, -1):
+        for i in range(j - 1, max(0, j - most) - 1, -1):
             # Going left, the former first sample now shares its prefix with sample i.
-            size += int(lengths[i]) - (int(shared[i + 1]) if i + 1 < j else 0)
+            size += lengths[i] - (shared[i + 1] if i + 1 < j else 0)
             if size > capacity:
                 break
             if i in best:
                 choices.append((best[i][0] + size, i))
         if not choices:
-            raise ValueError(f"sample {j - 1} has {lengths[j - 1]} tokens, more than a row's {capacity}")
+            raise ValueError(f"sample {start + j - 1} has {lengths[j - 1]} tokens, more than a row's {capacity}")
         best[j] = min(choices)
-    runs, j = [], stop
-    while j > start:
+    runs, j = [], len(lengths)
+    while j > 0:
         i = best[j][1]
-        runs.append(Run(i, j, best[j][0] - best[i][0]))
+        runs.append(Run(start + i, start + j, best[j][0] - best[i][0]))
         j = i
     return runs[::-1]

@@ -6,6 +6,7 @@ Legend: T tokens of a row; q a query's row index, k a key's.
 from collections.abc import Callable
 
 import torch
+from torch.utils._triton import has_triton
 
 from lam_train.batching.pack import Pack
 from lam_train.model.tree_attention import (
@@ -73,7 +74,7 @@ def model_inputs(pack: Pack, config) -> dict:
 def by_flex(pack: Pack, config) -> bool:
     """Whether a pack's attention is FlexAttention's: where it is asked for, and on a GPU wherever it is right."""
     if config._attn_implementation != FLEX:
-        return by_paths(config) and pack.tokens.device.type == "cuda"
+        return by_paths(config) and pack.tokens.device.type == "cuda" and has_triton()
     if config.model_type not in MODEL_TYPES:  # others cap scores or look elsewhere, which would be lost silently
         raise ValueError(f"attention=flex is for models of types {', '.join(MODEL_TYPES)}, not {config.model_type}")
     return True

@@ -21,8 +21,6 @@ from lam_train.batching.pack import Pack
 NAME, FLEX = "lam_tree", "lam_flex"  # as transformers attention implementations
 QUERIES = 128  # most in a block: its scores stay in the processor's cache
 FLEX_BLOCK = 128  # tokens of a block of FlexAttention's mask; a shorter row would get its kernel for decoding
-# what its kernels need not check: every token sees itself, and the row's length is a multiple of the block
-FLEX_OPTIONS = {"ROWS_GUARANTEED_SAFE": True, "IS_DIVISIBLE": True}
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")  # those whose attention is what `TreeAttention` computes
 
 
@@ -165,8 +163,7 @@ def tree_attention(
     scale = width**-0.5 if scaling is None else scaling
     if isinstance(tree, dict):
         attend = _flex_attention(query.device.type)
-        how = {"scale": scale, "enable_gqa": groups != heads, "kernel_options": FLEX_OPTIONS}
-        out = attend(query, key, value, block_mask=tree[sliding_window], **how)
+        out = attend(query, key, value, block_mask=tree[sliding_window], scale=scale, enable_gqa=groups != heads)
         return out.transpose(1, 2), None
     grouped = query[0].reshape(groups, heads // groups, tokens, width)
     out = TreeAttention.apply(grouped, key[0], value[0], tree, scale, sliding_window)
