@@ -45,11 +45,11 @@ class ModelSettings(Settings):
     """recompute activations in the backward pass, of all layers (less memory, about a third more time) or of so many,
     which `inspect=true` proposes"""
     compile: bool = False
-    """compile each layer with torch.compile, for rows of any length: for GPUs, up to ZeRO stage 2; a minute at the start,
-    a fifth less time a row"""
+    """compile each layer with torch.compile, for rows of any length: for GPUs, up to ZeRO stage 2; up to a minute at
+    the start, a fifth less time a row"""
     attention: Literal["auto", "dense", "flex"] = "auto"
-    """in training: each token's own path of a row (on a GPU with PyTorch's FlexAttention) for models where that is right,
-    else a dense mask; always a dense mask; or FlexAttention, refused where it would not be right"""
+    """in training: each token's own path of a row, on a GPU with PyTorch's FlexAttention, for models where that is
+    right, and a dense mask for others; always a dense mask; or FlexAttention, refused where it would not be right"""
     logits_budget: PositiveInt = DEFAULT_BUDGET
     """bytes: where the logits of a row's targets and their gradients would take more, the head computes them in chunks,
     twice; for llama, mistral, qwen2 and qwen3 models"""
