@@ -23,8 +23,12 @@ class Run(NamedTuple):
 
 def sort_samples(tokens: Sequence[np.ndarray]) -> list[int]:
     """The indices of the samples in lexicographic order of their tokens; equal samples keep their order."""
-    # Big-endian bytes compare as the numbers do.
-    return sorted(range(len(tokens)), key=lambda i: tokens[i].astype(">u4").tobytes())
+    if not tokens:
+        return []
+    whole = np.concatenate(tokens).astype(">u4").tobytes()  # big-endian bytes compare as the numbers do
+    stops = (4 * np.cumsum([len(sample) for sample in tokens])).tolist()
+    keys = [whole[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
+    return sorted(range(len(tokens)), key=keys.__getitem__)
 
 
 def shared_lengths(tokens: Sequence[np.ndarray]) -> np.ndarray:

@@ -9,6 +9,7 @@ from lam_train.recipe import Recipe
 from lam_train.train import distributed
 from lam_train.train.checkpoint import find_checkpoint
 from lam_train.train.cluster import Cluster
+from lam_train.train.engine import release_engines
 from lam_train.train.run_directory import RunDirectory, default_run_directory
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ def run(recipe: Recipe, arguments: list[str]) -> int:
         finally:
             run_dir.close()
     finally:
+        release_engines()
         distributed.leave_world()
     return 0
 

@@ -33,6 +33,7 @@ class EngineSettings(Settings):
             raise ValueError("offload=cpu needs zero_stage 2 or 3")
 
 
+_built: list = []  # engines since the last `release_engines`
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -103,7 +104,18 @@ def build_engine(model: torch.nn.Module, settings: EngineSettings, *, lr: float,
             config=deepspeed_config(settings, clipping),
             dist_init_required=False,
         )
+    _built.append(engine)
     return engine
+
+
+def release_engines() -> None:
+    """Lets go of all engines that this process built; none of them can train on.
+
+    DeepSpeed's hooks on the weights hold its optimizer, and it holds them, in a circle that Python's collector cannot
+    see: each training of a process would leave gigabytes to the next.
+    """
+    while _built:
+        _built.pop().destroy()
 
 
 def adam_of(engine) -> torch.optim.AdamW:

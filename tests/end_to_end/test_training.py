@@ -1,8 +1,10 @@
 """From data to a folder that transformers opens; and what is said when something is wrong."""
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from lam_train.__main__ import main
+from lam_train.train import trainer
 from lam_train.train.checkpoint import newest_checkpoint
 from tests.conftest import base_overrides, command, metrics, plan_rows, run_command, write_rows
 
@@ -112,6 +115,24 @@ def test_lora_trains_adapters_alone_and_exports_them_merged(plans, tmp_path, sta
     assert torch.allclose(merged[f"{name}.weight"], expected, atol=1e-7)
     assert not torch.equal(merged[f"{name}.weight"], base[f"{name}.weight"])
     assert torch.equal(merged["model.embed_tokens.weight"], base["model.embed_tokens.weight"])
+
+
+@pytest.mark.parametrize("stage", ["zero0", "zero1", "zero2"])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_a_training_leaves_its_optimizer_to_no_other(plans, tmp_path, monkeypatch, stage, dtype):
+    """A curriculum trains five times in one process: what one held must be free for the next."""
+    build, held = trainer.build_engine, []
+
+    def noted(*arguments, **named):
+        engine = build(*arguments, **named)
+        held.append(weakref.ref(engine.optimizer))
+        return engine
+
+    monkeypatch.setattr(trainer, "build_engine", noted)
+    overrides = [*base_overrides(plans), f"engine={stage}", f"engine.dtype={dtype}", f"run_dir={tmp_path}/run"]
+    assert main([*overrides, "trainer.max_steps=1", "checkpoint.every_steps=null"]) == 0
+    gc.collect()
+    assert [reference() for reference in held] == [None]
 
 
 def test_bf16_export_is_what_was_trained_rounded_once(plans, tmp_path):

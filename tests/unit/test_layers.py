@@ -2,12 +2,17 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
+from lam_train.batching.pack import PackInput, build_pack
 from lam_train.errors import UserError
+from lam_train.model.head import DEFAULT_BUDGET, ChunkedHead
 from lam_train.model.layers import checkpoint_layers, compile_layers
 from lam_train.model.load import ModelSettings, load_config, load_model
+from lam_train.model.trainable import TrainableModel
+from lam_train.model.tree_attention import FLEX, register
 from lam_train.phases.training import load_learner
 from lam_train.recipe import compose_recipe
 from lam_train.train.engine import EngineSettings
@@ -86,3 +91,26 @@ def test_what_cannot_be_compiled_is_refused(more, words, monkeypatch):
     recipe = compose_recipe(["+recipe=phase1", "model=tiny", "model.compile=true", *more])
     with pytest.raises(UserError, match=words):
         load_learner(recipe)
+
+
+def test_layers_that_differ_in_their_number_alone_are_compiled_once(monkeypatch):
+    """Of a model that lists its layers' kinds: PyTorch gives up compiling after eight versions of a layer."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    compiled = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda layer, **how: compiled(layer, backend="eager", **how))
+    register()
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+    config = AutoConfig.for_model("qwen3", num_hidden_layers=10, head_dim=16, vocab_size=64, **small)
+    assert len(config.layer_types) == 10
+    model = TrainableModel(AutoModelForCausalLM.from_config(config, attn_implementation=FLEX))
+    ChunkedHead.replace(model.causal, DEFAULT_BUDGET)
+    compile_layers(model.causal)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    for length in (600, 900):  # blocks unlike any size of the model: PyTorch takes equal sizes for the same one
+        tokens = np.arange(length, dtype=np.int32) % 60 + 3
+        pack = build_pack([PackInput("a", tokens, np.ones(length, np.float32) * (tokens != 3), 0)])
+        with torch.no_grad():  # FlexAttention has no backward pass on a CPU
+            assert torch.isfinite(model(pack)).all()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
