@@ -162,7 +162,11 @@ def tree_attention(
     groups = key.shape[1]
     scale = width**-0.5 if scaling is None else scaling
     if isinstance(tree, dict):
-        attend = _flex_attention(query.device.type)
+        from torch.nn.attention.flex_attention import flex_attention
+
+        # a compiled layer compiles it with itself; on a CPU it stays PyTorch's plain version, slow and for tests
+        alone = query.device.type == "cuda" and not torch.compiler.is_compiling()
+        attend = _compiled_flex_attention() if alone else flex_attention
         out = attend(query, key, value, block_mask=tree[sliding_window], scale=scale, enable_gqa=groups != heads)
         return out.transpose(1, 2), None
     grouped = query[0].reshape(groups, heads // groups, tokens, width)
@@ -207,11 +211,10 @@ def _listed(chosen_QK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @cache
-def _flex_attention(device: str):
-    """Compiled where there is a GPU; else PyTorch's plain version, which is slow and for tests."""
+def _compiled_flex_attention():
     from torch.nn.attention.flex_attention import flex_attention
 
-    return torch.compile(flex_attention, dynamic=True) if device == "cuda" else flex_attention
+    return torch.compile(flex_attention, dynamic=True)
 
 
 def register() -> None:
