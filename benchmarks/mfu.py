@@ -51,11 +51,10 @@ SHAPES = {
 }  # fmt: skip
 
 
-def random_model(shape: str, layers: int | None, device: torch.device, attention: str) -> torch.nn.Module:
+def random_model(shape: str, device: torch.device, attention: str) -> torch.nn.Module:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     kind, sizes = SHAPES[shape]
-    sizes = sizes | {"num_hidden_layers": layers or sizes["num_hidden_layers"]}
     register()
     config = AutoConfig.for_model(kind, max_position_embeddings=32768, use_cache=False, **sizes)
     with device:
@@ -68,7 +67,7 @@ def one_shape(args) -> list[dict]:
     """Steps of one shape at each length, in this process."""
     world = join_world_alone()
     attention = {"auto": NAME, "dense": "sdpa", "flex": FLEX}[args.attention]
-    causal = random_model(args.shapes[0], args.layers, world.device, attention)
+    causal = random_model(args.shapes[0], world.device, attention)
     if args.compile:
         compile_layers(causal)
     if world.device.type == "cpu":
@@ -159,9 +158,8 @@ def in_a_process(args, shape: str) -> list[dict]:
     passed = ["--rows", args.rows, "--steps", args.steps, "--warmup", args.warmup, "--zero-stage", args.zero_stage,
               "--offload", args.offload, "--attention", args.attention, "--lengths", *args.lengths,
               "--checkpointing", *map(json.dumps, args.checkpointing)]  # fmt: skip
-    for name in ("document", "layers"):
-        if getattr(args, name):
-            passed += [f"--{name}", getattr(args, name)]
+    if args.document:
+        passed += ["--document", args.document]
     passed += ["--compile"] if args.compile else []
     command = [sys.executable, __file__, str(args.output), "--one", "--shapes", shape, *map(str, passed)]
     environment = {**os.environ, "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
@@ -237,7 +235,6 @@ def parsed() -> argparse.Namespace:
         default=[False],
         help="layers that compute again, a number for each length or one for all; true: all",
     )
-    parser.add_argument("--layers", type=int, help="of the model, instead of its own: compiles the same, and faster")
     parser.add_argument("--compile", action="store_true", help="each layer, with torch.compile")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()

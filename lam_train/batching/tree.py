@@ -48,12 +48,6 @@ def shared_lengths(tokens: Sequence[np.ndarray]) -> np.ndarray:
     return shared
 
 
-def tree_sizes(lengths: np.ndarray, shared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(int64 [trees], int64 [trees]): where each tree begins among the sorted samples, and its tokens."""
-    starts = np.flatnonzero(shared == 0)
-    return starts, np.add.reduceat(lengths - shared, starts) if len(starts) else starts
-
-
 def cut_into_runs(lengths: np.ndarray, shared: np.ndarray, capacity: int, most_samples: int | None = None) -> list[Run]:
     """The runs of at most `capacity` tokens (and `most_samples` samples) that repeat the fewest tokens.
 
@@ -61,9 +55,11 @@ def cut_into_runs(lengths: np.ndarray, shared: np.ndarray, capacity: int, most_s
     its own, for the packer to place freely. Raises ValueError for a sample longer than `capacity`.
     """
     runs: list[Run] = []
-    starts, sizes = tree_sizes(lengths, shared)
-    stops = [*starts[1:].tolist(), len(lengths)]
-    for start, stop, size in zip(starts.tolist(), stops, sizes.tolist(), strict=False):
+    if len(lengths) == 0:
+        return runs
+    starts = np.flatnonzero(shared == 0)  # of the trees
+    sizes = np.add.reduceat(lengths - shared, starts)
+    for start, stop, size in zip(starts.tolist(), [*starts[1:].tolist(), len(lengths)], sizes.tolist(), strict=True):
         if size <= capacity and (most_samples is None or stop - start <= most_samples):
             runs.append(Run(start, stop, size))
         else:

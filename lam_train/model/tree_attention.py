@@ -15,6 +15,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from lam_train.batching.pack import Pack
 
@@ -162,8 +163,6 @@ def tree_attention(
     groups = key.shape[1]
     scale = width**-0.5 if scaling is None else scaling
     if isinstance(tree, dict):
-        from torch.nn.attention.flex_attention import flex_attention
-
         # a compiled layer compiles it with itself; on a CPU it stays PyTorch's plain version, slow and for tests
         alone = query.device.type == "cuda" and not torch.compiler.is_compiling()
         attend = _compiled_flex_attention() if alone else flex_attention
@@ -174,7 +173,7 @@ def tree_attention(
     return out.reshape(1, heads, tokens, width).transpose(1, 2), None
 
 
-def flex_masks(pack: Pack, windows: Iterable[int | None]) -> dict:
+def flex_masks(pack: Pack, windows: Iterable[int | None]) -> dict[int | None, BlockMask]:
     """window -> FlexAttention's block mask of a row, made once for all layers that see as far.
 
     The row's length is a multiple of FLEX_BLOCK (`Pack.padded`). Which blocks of keys a block of queries sees is told
@@ -183,9 +182,7 @@ def flex_masks(pack: Pack, windows: Iterable[int | None]) -> dict:
     return {window: _block_mask(pack, window) for window in set(windows)}
 
 
-def _block_mask(pack: Pack, window: int | None):
-    from torch.nn.attention.flex_attention import BlockMask
-
+def _block_mask(pack: Pack, window: int | None) -> BlockMask:
     ends, positions = pack.subtree_end, pack.positions
     ends_B, positions_B = ends.view(-1, FLEX_BLOCK), positions.view(-1, FLEX_BLOCK)
     first_B = torch.arange(0, len(ends), FLEX_BLOCK, device=ends.device)
@@ -212,8 +209,6 @@ def _listed(chosen_QK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @cache
 def _compiled_flex_attention():
-    from torch.nn.attention.flex_attention import flex_attention
-
     return torch.compile(flex_attention, dynamic=True)
 
 

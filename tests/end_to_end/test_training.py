@@ -135,6 +135,28 @@ def test_a_training_leaves_its_optimizer_to_no_other(plans, tmp_path, monkeypatc
     assert [reference() for reference in held] == [None]
 
 
+@pytest.mark.parametrize("stage", ["zero0", "zero1"])
+def test_gradients_in_bf16_are_held_once(plans, tmp_path, monkeypatch, stage):
+    """When a backward pass ends they are in their fp32 sum, and no longer at the weights."""
+    build, held = trainer.build_engine, []
+
+    def noted(*arguments, **named):
+        engine = build(*arguments, **named)
+        backward = engine.backward
+
+        def counted(*loss, **how):
+            backward(*loss, **how)
+            held.append(sum(parameter.grad is not None for parameter in engine.module.parameters()))
+
+        engine.backward = counted
+        return engine
+
+    monkeypatch.setattr(trainer, "build_engine", noted)
+    overrides = [*base_overrides(plans), f"engine={stage}", "engine.dtype=bf16", f"run_dir={tmp_path}/run"]
+    assert main([*overrides, "trainer.max_steps=1", "checkpoint.every_steps=null"]) == 0
+    assert held and not any(held)
+
+
 def test_bf16_export_is_what_was_trained_rounded_once(plans, tmp_path):
     overrides = [*base_overrides(plans), *SHORT, f"run_dir={tmp_path}/run", "engine=zero2", "engine.dtype=bf16"]
     assert main([*overrides, "checkpoint.every_steps=1"]) == 0
