@@ -7,7 +7,7 @@ import os
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from lam_train.dtype import Dtype
 from lam_train.errors import UserError
@@ -24,6 +24,8 @@ class EngineSettings(Settings):
     `auto`: bf16 where the GPU or CPU multiplies it, else fp32"""
     offload: Literal["none", "cpu"] = "none"
     """`cpu`: optimizer state (stage 2) and weights (stage 3) in main memory"""
+    sequence_parallel: PositiveInt = 1
+    """ranks that share a row; more than 1 is refused, with the reason (docs/scaling.md)"""
 
     plan_for: str | None = None
     """with inspect=true: what a step would cost on a cluster, as 64xH100, for each stage (docs/scaling.md)"""
@@ -31,6 +33,12 @@ class EngineSettings(Settings):
     def model_post_init(self, _context) -> None:
         if self.offload == "cpu" and self.zero_stage < 2:
             raise ValueError("offload=cpu needs zero_stage 2 or 3")
+        if self.sequence_parallel > 1:
+            raise ValueError(
+                f"sequence_parallel={self.sequence_parallel}: a row holds trees, whose paths share tokens and see "
+                "their own alone; Ulysses cuts a row at the same places for all of them. A row must fit on one GPU: take "
+                "model.gradient_checkpointing, or a smaller batching.max_tokens"
+            )
 
 
 _built: list = []  # engines since the last `release_engines`
