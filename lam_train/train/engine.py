@@ -36,8 +36,8 @@ class EngineSettings(Settings):
         if self.sequence_parallel > 1:
             raise ValueError(
                 f"sequence_parallel={self.sequence_parallel}: a row holds trees, whose paths share tokens and see "
-                "their own alone; Ulysses cuts a row at the same places for all of them. A row must fit on one GPU: take "
-                "model.gradient_checkpointing, or a smaller batching.max_tokens"
+                "their own alone; Ulysses cuts a row at the same places for all of them. A row must fit on one GPU: "
+                "take model.gradient_checkpointing, or a smaller batching.max_tokens"
             )
 
 
