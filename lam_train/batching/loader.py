@@ -151,6 +151,7 @@ class Loader:
         self.settings, self.steps, self.first_step = settings, steps, first_step
         self.dataset = Steps(self.plan, settings, rank, ranks, first_step)
         self.next_step = 0  # of this loader's own
+        self._started: torch.utils.data.DataLoader | None = None
 
     def __len__(self) -> int:
         return self.steps - self.next_step
@@ -189,19 +190,39 @@ class Loader:
             )
         self.next_step = state["next_step"]
 
+    def start(self) -> None:
+        """Starts the workers of the next iteration now, to be called before the weights are loaded.
+
+        A worker is a fork: of each page that this process writes afterwards, the worker keeps what it was.
+        """
+        if self.settings.workers:
+            self._started = self._workers(persistent=True)
+            iter(self._started)  # with no step to ask for yet
+
+    def close(self) -> None:
+        """Ends workers that were started and never asked."""
+        self._started = None
+
     def __iter__(self) -> Iterator[StepBatch]:
-        workers = self.settings.workers
-        batches = torch.utils.data.DataLoader(
-            _Pickled(self.dataset),
-            batch_size=None,
-            sampler=range(self.next_step, self.steps),
-            num_workers=workers,
-            prefetch_factor=4 if workers else None,
-            worker_init_fn=_end_with_parent if workers else None,
-            # The loader draws nothing: a generator of its own keeps the run's random state untouched.
-            generator=torch.Generator(),
-        )
+        batches = self._workers(persistent=False) if self._started is None else self._started
+        self._started = None
+        batches.sampler[:] = range(self.next_step, self.steps)
         for pickled in batches:
             batch: StepBatch = pickle.loads(pickled)
             self.next_step = batch.step + 1 - self.first_step
             yield batch
+
+    def _workers(self, persistent: bool) -> torch.utils.data.DataLoader:
+        """Gives the steps in its `sampler`, a list; `persistent`: its workers may be there before those are."""
+        workers = self.settings.workers
+        return torch.utils.data.DataLoader(
+            _Pickled(self.dataset),
+            batch_size=None,
+            sampler=[],
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            persistent_workers=persistent,
+            worker_init_fn=_end_with_parent if workers else None,
+            # The loader draws nothing: a generator of its own keeps the run's random state untouched.
+            generator=torch.Generator(),
+        )

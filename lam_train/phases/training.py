@@ -179,6 +179,7 @@ def opened(
     total_steps: int | None = None,
 ) -> Iterator[Trainer]:
     """A trainer with its model, at `checkpoint` where there is one; closes the tracker behind it. Collective."""
+    loader.start()
     torch.manual_seed(recipe.trainer.seed)
     causal = load_learner(recipe)
     told = recipe.model_dump(mode="json")

@@ -1,6 +1,10 @@
 """Rows, runs and steps: what the batcher promises."""
 
+import mmap
+import multiprocessing
+import sys
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,16 +109,53 @@ def test_length_is_the_number_of_steps_taken_and_an_epoch_holds_every_sample_onc
     assert [b.samples for b in batches[:5]] != [b.samples for b in batches[5:]]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_going_on_at_any_step_gives_the_same_steps(workers):
+@pytest.mark.parametrize(("workers", "started"), [(0, False), (0, True), (2, False), (2, True)])
+def test_going_on_at_any_step_gives_the_same_steps(workers, started):
     samples, settings = random_samples(37), BatchingSettings(workers=workers)
     make = lambda: Loader(samples, settings, batch_size=8, steps=12, seed=3)  # noqa: E731
     whole = [b.samples for b in make()]
     for done in (0, 4, 7):
         first, second = make(), make()
         taken = [b.samples for b, _ in zip(first, range(done), strict=False)]
+        if started:
+            second.start()
         second.load_state(first.state() | {"next_step": done})
         assert taken + [b.samples for b in second] == whole
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_started_early_keep_nothing_of_what_is_written_later():
+    """They are forks; without `start` one keeps a copy of all weights, as they were before the first update."""
+    samples, settings = random_samples(37), BatchingSettings(workers=1)
+    size, kept = 200_000_000, {}
+    for early in (False, True):
+        loader = Loader(samples, settings, batch_size=8, steps=12, seed=3)
+        before = set(multiprocessing.active_children())
+        if early:
+            loader.start()
+        # Not the allocator's, which may give pages that were there before the fork.
+        weights = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        weights.write(b"1" * size)
+        batches = iter(loader)
+        next(batches)
+        (worker,) = set(multiprocessing.active_children()) - before
+        weights.seek(0)
+        weights.write(b"2" * size)
+        _, *lines = Path(f"/proc/{worker.pid}/smaps_rollup").read_text().splitlines()
+        kept[early] = int(dict(line.split()[:2] for line in lines)["Pss:"]) / 1000
+        batches.close()
+        weights.close()
+        assert not worker.is_alive()
+    assert kept[False] - kept[True] > 150, kept
+
+
+def test_workers_that_are_never_asked_end():
+    before = set(multiprocessing.active_children())
+    loader = Loader(random_samples(37), BatchingSettings(workers=2), batch_size=8, steps=12, seed=3)
+    loader.start()
+    started = set(multiprocessing.active_children()) - before
+    loader.close()
+    assert len(started) == 2 and not any(worker.is_alive() for worker in started)
 
 
 def test_other_data_or_order_is_refused_on_resume():
