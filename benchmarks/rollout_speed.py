@@ -5,7 +5,8 @@
 Each turn lets every side do the same test tasks, in alternating order, greedily, with the same model and format. The
 sides differ in what answers alone; the pool is ours in all of them, so Writers act while others are decided:
 
-  ours         prompts of all that wait in one batch, beginnings kept from step to step, ended answers leave the batch
+  ours         all prompts that wait in one batch, which a Writer joins or leaves between any two tokens; beginnings are
+               kept from step to step
   plain        transformers' `generate` for one environment after the other, each prompt whole
   plain, one   the same with a single Writer
   endpoint     with --endpoint: the model behind an OpenAI-compatible server, such as `vllm serve FOLDER`; every Writer
@@ -18,6 +19,7 @@ import argparse
 import json
 import statistics
 import time
+from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -48,19 +50,42 @@ class PlainGenerator:
     def __init__(self, model, end_ids: list[int], max_new_tokens: int) -> None:
         self.model, self.end_ids, self.max_new_tokens = model, end_ids, max_new_tokens
 
+    def batch(self) -> "OneByOne":
+        return OneByOne(self)
+
     @torch.inference_mode()
-    def write(self, prompts: list[list[int]], grammars=None, advance=None) -> list[Written]:
-        """One greedy answer a prompt; it has no log-probabilities."""
-        answers = []
-        for prompt in prompts:
-            ids = torch.tensor([prompt], device=self.model.device)
-            whole = self.model.generate(
-                ids, attention_mask=torch.ones_like(ids), do_sample=False, use_cache=True, pad_token_id=0,
-                max_new_tokens=self.max_new_tokens, eos_token_id=self.end_ids,
-            )  # fmt: skip
-            tokens = whole[0, len(prompt) :].tolist()
-            answers.append(Written(tokens, [], tokens[-1] in self.end_ids))
+    def answer(self, prompt: list[int]) -> list[int]:
+        """Greedy; it has no log-probabilities."""
+        ids = torch.tensor([prompt], device=self.model.device)
+        whole = self.model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, use_cache=True, pad_token_id=0,
+            max_new_tokens=self.max_new_tokens, eos_token_id=self.end_ids,
+        )  # fmt: skip
+        return whole[0, len(prompt) :].tolist()
+
+
+class OneByOne:
+    """In the place of a continuous batch: each answer is written whole before the next is begun."""
+
+    def __init__(self, generator: PlainGenerator) -> None:
+        self.generator = generator
+        self.waiting: deque[tuple[list[int], Written]] = deque()
+
+    def __len__(self) -> int:
+        return len(self.waiting)
+
+    def add(self, prompts: list[list[int]], grammars=None) -> list[Written]:
+        answers = [Written() for _ in prompts]
+        self.waiting += zip(prompts, answers, strict=True)
         return answers
+
+    def write_token(self) -> list[Written]:
+        if not self.waiting:
+            return []
+        prompt, written = self.waiting.popleft()
+        written.tokens = self.generator.answer(prompt)
+        written.ended = written.tokens[-1] in self.generator.end_ids
+        return [written]
 
 
 def policy_of(recipe: Recipe, side: str, args) -> LocalPolicy | EndpointPolicy:

@@ -1,21 +1,25 @@
-"""Answers of a model to prompts: shared beginnings once, then token by token in a batch that shrinks.
+"""Answers of a model to prompts: shared beginnings once, then token by token in a batch that others may join.
 
-Legend: B answers under way, L longest prompt, K columns of keys, H key-value heads, D head size, V vocabulary.
+Legend: B answers under way, L longest prompt that joins, V vocabulary.
 """
 
 import hashlib
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache, DynamicLayer
 
-from lam_train.agent.prefix_cache import PrefixCache
+from lam_train.agent.answer_rows import AnswerRows
+from lam_train.agent.prefix_cache import PrefixCache, tokens_in
 from lam_train.model.attention import masks_by_layer
+
+KEPT = 2**30  # bytes of keys and values that a prefix cache keeps where nothing else is said
+JOIN_PARTS = 4
+"""Prompts that wait for a place join when so large a part of the places is free: their beginnings are read together."""
 
 
 @dataclass
@@ -49,33 +53,6 @@ class Written:
     ended: bool = False  # with an end-of-turn token, which stands in `tokens`; else it ran out of `max_new_tokens`
 
 
-class _GrowingLayer(DynamicLayer):
-    """Keys and values [rows, H, columns, D] in buffers with room for the whole answer: a new token copies nothing."""
-
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, length: int) -> None:
-        super().__init__()
-        self.buffers, self.rows, self.length = (keys, values), len(keys), length
-        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_, **__):
-        end = self.length + key_states.shape[-2]
-        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[: self.rows, :, self.length : end] = states
-        self.length = end
-        return tuple(buffer[: self.rows, :, :end] for buffer in self.buffers)
-
-    def get_seq_length(self) -> int:
-        return self.length
-
-    def keep(self, rows: list[int]) -> None:
-        """Only these rows go on, row rows[i] as row i; rows[i] >= i."""
-        for place, row in enumerate(rows):
-            if place != row:
-                for buffer in self.buffers:
-                    buffer[place, :, : self.length] = buffer[row, :, : self.length]
-        self.rows = len(rows)
-
-
 @dataclass
 class _Row:
     """A prompt and its answer as far as it is written."""
@@ -99,14 +76,14 @@ class Generator:
         *,
         max_new_tokens: int,
         batch_size: int = 16,
-        cache_tokens: int = 8192,
+        cache_tokens: int | None = None,
         sampling: Sampling | None = None,
     ) -> None:
         self.model = model.eval()
         self.end_ids = frozenset(end_ids)
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size
-        self.cache = PrefixCache(model, cache_tokens)
+        self.cache = PrefixCache(model, tokens_in(model, KEPT) if cache_tokens is None else cache_tokens)
         self.sampling = sampling or Sampling()
         self._asked: Counter[bytes] = Counter()
 
@@ -118,93 +95,116 @@ class Generator:
     ) -> list[Written]:
         """An answer a prompt (token ids, at least two), in order; `grammars`: one a prompt.
 
-        `advance` is told of so many more answers whenever a batch is written.
+        `advance` is told of so many more answers whenever some are complete.
         """
-        rows = [
-            _Row(prompt, self._draw(prompt), grammars[index] if grammars is not None else None)
-            for index, prompt in enumerate(prompts)
-        ]
-        # Neighbours in this order share most: a batch then computes and reads as little as it can.
-        ordered = sorted(rows, key=lambda row: row.prompt)
-        for start in range(0, len(ordered), self.batch_size):
-            with torch.inference_mode():
-                batch = ordered[start : start + self.batch_size]
-                self._write_batch(batch)
-            advance(len(batch))
-        return [row.written for row in rows]
+        batch = self.batch()
+        answers = batch.add(prompts, grammars)
+        while len(batch):
+            ended = batch.write_token()
+            if ended:
+                advance(len(ended))
+        return answers
 
-    def _draw(self, prompt: list[int]) -> random.Random:
+    def batch(self) -> "ContinuousBatch":
+        """An empty batch, which prompts may join at any time."""
+        return ContinuousBatch(self)
+
+    def draw(self, prompt: list[int]) -> random.Random:
+        """What the next answer to this prompt draws from."""
         name = hashlib.sha256(torch.tensor(prompt).numpy().tobytes()).digest()
         self._asked[name] += self.sampling.temperature > 0
         return random.Random(f"{self.sampling.seed} {self._asked[name]} {name.hex()}")
 
-    def _write_batch(self, rows: list[_Row]) -> None:
-        """Fills the rows' answers. A prompt's last token is the first input: its logits are the answer's first."""
-        device = self.model.device
-        layers, starts = self._read_prompts([row.prompt[:-1] for row in rows])
-        cache = Cache(layers=layers)
-        last = [row.prompt[-1] for row in rows]
-        while rows:
-            columns_K = torch.arange(layers[0].length + 1, device=device)
-            starts_B = torch.tensor(starts, device=device)
 
-            def mask(window: int | None, columns_K=columns_K, starts_B=starts_B) -> torch.Tensor:
-                allowed_BK = columns_K >= starts_B[:, None]
-                if window is not None:
-                    allowed_BK &= columns_K > columns_K[-1] - window
-                return allowed_BK[:, None, None]
+class ContinuousBatch:
+    """Answers under way: prompts join between any two tokens, and answers that are complete leave at once.
 
-            logits_BV = self.model(
-                input_ids=torch.tensor(last, device=device)[:, None],
-                position_ids=(columns_K[-1] - starts_B)[:, None],
-                attention_mask=masks_by_layer(self.model.config, mask),
-                past_key_values=cache,
-                use_cache=True,
-            ).logits[:, -1]
-            last = self._choose(rows, logits_BV.float())
-            kept = _without_holes([row.goes_on(self.max_new_tokens) for row in rows])
-            if len(kept) < len(rows):
-                for layer in layers:
-                    layer.keep(kept)
-                rows, last, starts = ([some[place] for place in kept] for some in (rows, last, starts))
+    At most the generator's `batch_size` are written at a time; the others wait, and join several at once.
+    """
 
-    def _read_prompts(self, prompts: list[list[int]]) -> tuple[list[_GrowingLayer], list[int]]:
-        """(layers, first column of each row): the prompts' keys and values, right-aligned, with room for an answer."""
-        slots = self.cache.slots(prompts)
-        longest = max(map(len, slots))
-        starts = [longest - len(found) for found in slots]
-        slots_BL = torch.zeros(len(slots), longest, dtype=torch.long)  # padding reads slot 0, and is masked
-        for row, (start, found) in enumerate(zip(starts, slots, strict=True)):
-            slots_BL[row, start:] = torch.from_numpy(found)
-        slots_BL = slots_BL.to(self.model.device)
-        layers = []
-        for layer in range(self.cache.layers):
-            buffers = []
-            for states in self.cache.gather(layer, slots_BL):  # [B, L, H, D]
-                rows, _, heads, size = states.shape
-                buffer = states.new_empty(rows, heads, longest + self.max_new_tokens, size)
-                buffer[:, :, :longest] = states.transpose(1, 2)
-                buffers.append(buffer)
-            layers.append(_GrowingLayer(*buffers, longest))
-        return layers, starts
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._waiting: deque[_Row] = deque()
+        self._rows: list[_Row] = []
+        self._last: list[int] = []  # the token of each row that the model has not read yet
+        self._held = AnswerRows(generator.model.device, generator.batch_size)
 
-    def _choose(self, rows: list[_Row], logits_BV: torch.Tensor) -> list[int]:
+    def __len__(self) -> int:
+        """Answers that are not complete."""
+        return len(self._waiting) + len(self._rows)
+
+    def add(self, prompts: list[list[int]], grammars: Sequence[Grammar] | None = None) -> list[Written]:
+        """For each prompt (token ids, at least two) its answer, to be filled by `write_token`; `grammars`: one each."""
+        rows = [
+            _Row(prompt, self._generator.draw(prompt), grammars[index] if grammars is not None else None)
+            for index, prompt in enumerate(prompts)
+        ]
+        # Neighbours in this order share most: those that join together compute and read as little as they can.
+        self._waiting += sorted(rows, key=lambda row: row.prompt)
+        return [row.written for row in rows]
+
+    @torch.inference_mode()
+    def write_token(self) -> list[Written]:
+        """Writes the next token of every answer under way; returns the answers that are complete with it."""
+        generator, held = self._generator, self._held
+        self._let_join()
+        if not self._rows:
+            return []
+        logits_BV = generator.model(
+            input_ids=torch.tensor(self._last, device=generator.model.device)[:, None],
+            position_ids=held.positions,
+            attention_mask=masks_by_layer(generator.model.config, held.mask),
+            past_key_values=held.cache,
+            use_cache=True,
+        ).logits[:, -1]
+        held.extend()
+        rows, self._last = self._rows, self._choose(logits_BV.float())
+        stays = [row.goes_on(generator.max_new_tokens) for row in rows]
+        if not all(stays):
+            kept = _without_holes(stays)
+            held.keep(kept)
+            self._rows, self._last = ([some[place] for place in kept] for some in (rows, self._last))
+        return [row.written for row, stay in zip(rows, stays, strict=True) if not stay]
+
+    def _let_join(self) -> None:
+        """Computes what is missing of prompts that wait. A prompt's last token is left: its logits are the first."""
+        free = self._generator.batch_size - len(self._rows)
+        if not self._waiting or free < min(len(self._waiting), -(-self._generator.batch_size // JOIN_PARTS)):
+            return
+        joining = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
+        cache = self._generator.cache
+        slots = cache.slots([row.prompt[:-1] for row in joining])
+        lengths = [len(found) for found in slots]
+        slots_BL = torch.zeros(len(slots), max(lengths), dtype=torch.long)  # padding reads slot 0, and is masked
+        for row, found in enumerate(slots):
+            slots_BL[row, : len(found)] = torch.from_numpy(found)
+        slots_BL = slots_BL.to(self._generator.model.device)
+        self._held.join(
+            ([states.transpose(1, 2) for states in cache.gather(n, slots_BL)] for n in range(cache.layers)),
+            lengths,
+            max(lengths) + self._generator.max_new_tokens,
+        )
+        self._rows += joining
+        self._last += [row.prompt[-1] for row in joining]
+
+    def _choose(self, logits_BV: torch.Tensor) -> list[int]:
         """The next token of every row, which goes into its answer."""
         logprobs_BV = logits_BV.log_softmax(-1)
-        for place, row in enumerate(rows):
+        sampling = self._generator.sampling
+        for place, row in enumerate(self._rows):
             if row.grammar is not None:
-                room = self.max_new_tokens - len(row.written.tokens)
+                room = self._generator.max_new_tokens - len(row.written.tokens)
                 logits_BV[place] = row.grammar.restrict(logits_BV[place], room)
-        if self.sampling.temperature == 0:
+        if sampling.temperature == 0:
             tokens_B = logits_BV.argmax(-1)
         else:
-            drawn_B = torch.tensor([row.draw.random() for row in rows], dtype=torch.float64)
-            tokens_B = _sample(logits_BV / self.sampling.temperature, self.sampling.top_p, drawn_B)
+            drawn_B = torch.tensor([row.draw.random() for row in self._rows], dtype=torch.float64)
+            tokens_B = _sample(logits_BV / sampling.temperature, sampling.top_p, drawn_B)
         chosen_B = logprobs_BV.gather(-1, tokens_B[:, None])[:, 0].tolist()
-        for row, token, logprob in zip(rows, tokens_B.tolist(), chosen_B, strict=True):
+        for row, token, logprob in zip(self._rows, tokens_B.tolist(), chosen_B, strict=True):
             row.written.tokens.append(token)
             row.written.logprobs.append(logprob)
-            row.written.ended = token in self.end_ids
+            row.written.ended = token in self._generator.end_ids
             if row.grammar is not None:
                 row.grammar.accept(token)
         return tokens_B.tolist()

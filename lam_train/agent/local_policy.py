@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -30,9 +31,8 @@ class LocalPolicy:
     ) -> None:
         self.name = name
         self.device = model.device
-        self._language = language
-        self._format = format
-        self._limit = _prompt_limit(model, settings)
+        self.language, self.format = language, format
+        self.limit = _prompt_limit(model, settings)  # tokens of a prompt
         self.end_ids = sorted({language.end_of_turn_id, language.tokenizer.eos_token_id} - {None})
         self.generator = Generator(
             model,
@@ -42,11 +42,11 @@ class LocalPolicy:
             cache_tokens=settings.prefix_cache_tokens,
             sampling=Sampling(settings.temperature, settings.top_p, settings.seed),
         )
-        self._grammars = None
+        self.grammars = None
         if settings.constrained:
             from lam_train.agent.constrained import AnswerGrammars
 
-            self._grammars = AnswerGrammars(language.tokenizer, self.end_ids, format)
+            self.grammars = AnswerGrammars(language.tokenizer, self.end_ids, format)
 
     @classmethod
     def load(
@@ -58,47 +58,93 @@ class LocalPolicy:
         return cls(causal, language, format, settings, name)
 
     def decide(self, states: Sequence[State], advance: Callable[[int], None] = lambda count: None) -> list[Decision]:
-        """One decision a state; `seconds` is what the state waited for: the whole call.
+        """One decision a state; `advance` is told of so many more whenever some are made."""
+        deciding = self.deciding()
+        numbers = deciding.ask(states)
+        found: dict[int, Decision] = {}
+        while len(deciding):
+            made = deciding.advance()
+            found.update(made)
+            if made:
+                advance(len(made))
+        return [found[number] for number in numbers]
 
-        `advance` is told of so many more answers whenever a batch is written.
-        """
-        started = time.perf_counter()
-        shown = [self._shown(state) for state in states]
-        prompts = [self._prompt(one) for one in shown]
-        fitting = [index for index, prompt in enumerate(prompts) if len(prompt) <= self._limit]
+    def deciding(self) -> "LocalDeciding":
+        """Decisions under way, which states may join at any time (protocol: `lam_train.agent.policy.Deciding`)."""
+        return LocalDeciding(self)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A state that waits for its answer."""
+
+    number: int
+    shown: Shown
+    prompt: list[int]
+    since: float  # on time.perf_counter's clock
+
+
+class LocalDeciding:
+    """Decisions of a LocalPolicy under way, in a batch of their own."""
+
+    def __init__(self, policy: LocalPolicy) -> None:
+        self._policy = policy
+        self._batch = policy.generator.batch()
+        self._asked: dict[int, _Asked] = {}  # by the id of the answer that is written
+        self._decided: list[tuple[int, Decision]] = []  # without asking the model
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._asked) + len(self._decided)
+
+    def ask(self, states: Sequence[State]) -> list[int]:
+        """A number for each state. A prompt that does not fit, however short, is decided without the model."""
+        policy, fitting = self._policy, []
+        first, self._count = self._count, self._count + len(states)
+        for number, state in enumerate(states, first):
+            since = time.perf_counter()
+            shown = fit(state, policy.format, lambda shown: len(self._prompt(shown)), policy.limit)
+            asked = _Asked(number, shown, self._prompt(shown), since)
+            if len(asked.prompt) <= policy.limit:
+                fitting.append(asked)
+            else:
+                problem = f"bad format: no answer, the shortest prompt has {len(asked.prompt)} tokens of {policy.limit}"
+                self._decided.append((number, Decision(action=None, problem=problem)))
         grammars = None
-        if self._grammars is not None:
-            grammars = [self._grammars.of(shown[index].state.observation) for index in fitting]
-        written = self.generator.write([prompts[index] for index in fitting], grammars, advance)
-        answers = dict(zip(fitting, written, strict=True))
-        seconds = time.perf_counter() - started
-        return [self._decision(shown[n], prompts[n], answers.get(n), seconds) for n in range(len(states))]
+        if policy.grammars is not None:
+            grammars = [policy.grammars.of(asked.shown.state.observation) for asked in fitting]
+        answers = self._batch.add([asked.prompt for asked in fitting], grammars)
+        self._asked |= {id(answer): asked for answer, asked in zip(answers, fitting, strict=True)}
+        return list(range(first, self._count))
 
-    def _shown(self, state: State) -> Shown:
-        return fit(state, self._format, lambda shown: len(self._prompt(shown)), self._limit)
+    def advance(self) -> list[tuple[int, Decision]]:
+        """Writes a token of every answer; the decisions that are made with it, by their states' numbers."""
+        made, self._decided = self._decided, []
+        for written in self._batch.write_token():
+            asked = self._asked.pop(id(written))
+            made.append((asked.number, self._decision(asked, written)))
+        return made
 
     def _prompt(self, shown: Shown) -> list[int]:
-        return self._language.prompt_tokens(step_prompt(shown.state, shown.format))
+        return self._policy.language.prompt_tokens(step_prompt(shown.state, shown.format))
 
-    def _decision(self, shown: Shown, prompt: list[int], written: Written | None, seconds: float) -> Decision:
-        if written is None:
-            problem = f"bad format: no answer, the shortest prompt has {len(prompt)} tokens of {self._limit}"
-            return Decision(action=None, problem=problem, seconds=seconds)
+    def _decision(self, asked: _Asked, written: Written) -> Decision:
         tokens = written.tokens[:-1] if written.ended else written.tokens
-        answer = self._language.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        tokenizer = self._policy.language.tokenizer
+        answer = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         action, problem = None, ""
         try:
-            action = parse_answer(answer, shown.state.observation, shown.format)
+            action = parse_answer(answer, asked.shown.state.observation, asked.shown.format)
         except AnswerError as error:
             problem = error.problem if written.ended else f"{error.problem} (cut at max_new_tokens)"
         return Decision(
             action=action,
             answer=answer,
             problem=problem,
-            prompt_tokens=prompt,
+            prompt_tokens=asked.prompt,
             answer_tokens=written.tokens,
             logprobs=written.logprobs,
-            seconds=seconds,
+            seconds=time.perf_counter() - asked.since,
         )
 
 

@@ -29,8 +29,8 @@ class LocalPolicySettings(Settings):
     """sample among the most probable tokens that together reach this probability"""
     seed: int = 0
     """of the sampling"""
-    prefix_cache_tokens: int = Field(8192, ge=0)
-    """prompt tokens whose keys and values are kept between calls; 0 keeps none"""
+    prefix_cache_tokens: int | None = Field(None, ge=0)
+    """prompt tokens whose keys and values are kept between calls; 0 keeps none; null: as many as 1 GiB holds"""
     constrained: bool = False
     """allow only answers that can be read (needs the extra `constrained`)"""
 

@@ -203,7 +203,8 @@ class PrefixCache:
                     if len(pool) == layer:
                         pool.append(new.new_zeros(0, *new.shape[1:]))
                     if len(pool[layer]) < self._size:
-                        grown = new.new_zeros(max(self._size, 2 * len(pool[layer])), *new.shape[1:])
+                        rows = max(self._size, min(2 * len(pool[layer]), self._max_tokens))
+                        grown = new.new_zeros(rows, *new.shape[1:])
                         grown[: len(pool[layer])] = pool[layer]
                         pool[layer] = grown
                     pool[layer][write_T] = new
@@ -237,15 +238,27 @@ class PrefixCache:
             self._drop(slot)
 
 
+def tokens_in(model: PreTrainedModel, size: int) -> int:
+    """How many tokens' keys and values of a model fit into `size` bytes."""
+    config = model.config
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    return size // (2 * config.num_hidden_layers * heads * _head_size(config) * model.dtype.itemsize)
+
+
 def _pairs_a_token(model: PreTrainedModel) -> float:
     """How many query-key pairs cost as much as one token's way through the matrices of all layers.
 
     A parameter is 2 operations a token; a pair 4 times the heads' size in every layer (q·k, and its share of the sum).
     """
     config, embedding = model.config, model.get_input_embeddings().weight.numel()
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     parameters = sum(parameter.numel() for parameter in model.base_model.parameters()) - embedding
-    return parameters / (2 * config.num_hidden_layers * config.num_attention_heads * size * MASKED_ATTENTION)
+    return parameters / (
+        2 * config.num_hidden_layers * config.num_attention_heads * _head_size(config) * MASKED_ATTENTION
+    )
+
+
+def _head_size(config) -> int:
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def _shared(one: list[int], other: list[int]) -> int:

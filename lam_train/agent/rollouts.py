@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lam_train.agent.episode import EpisodeSettings, ask, run_episode
-from lam_train.agent.policy import Decision, Policy
+from lam_train.agent.policy import AtOnce, Decision, Policy
 from lam_train.apps.application import Application
 from lam_train.records import State, Task, Trajectory
 
@@ -44,9 +44,10 @@ def rollouts(
 
     Each environment runs in a thread of its own and takes the next task when it is free. Decisions are made in the
     caller's thread, while the iterator is asked for its next item: all environments that wait are decided in one
-    batch, and the others act meanwhile. A policy with `concurrent = True` (an endpoint) is asked by every environment
-    directly, one state at a time, so that no answer waits for the slowest of a batch; with `sees = True` as well it is
-    given a screenshot too: `decide([state], [png])`.
+    batch, and the others act meanwhile. With a policy that has `deciding`, one that comes to wait joins the batch, and
+    one that is decided leaves it at once, while the others' answers are written. A policy with `concurrent = True` (an
+    endpoint) is asked by every environment directly, one state at a time, so that no answer waits for the slowest of a
+    batch; with `sees = True` as well it is given a screenshot too: `decide([state], [png])`.
 
     The n-th task is reset with seed `seed` + n, whatever environment takes it, and its trajectory is called
     TASK_ID.POLICY.SEED. `tasks` is read one at a time, when an environment is free.
@@ -82,7 +83,8 @@ class _Pool:
         self._settings = settings
         self._seed = seed
         self._stopped = threading.Event()
-        self._waiting: list[_Asked] = []
+        self._unasked: list[_Asked] = []  # taken from the queue
+        self._waiting: dict[int, _Asked] = {}  # by their number at the policy
         # _Asked, Trajectory, an exception that ends everything, or None: a worker is done
         self._events: queue.SimpleQueue[_Asked | Trajectory | BaseException | None] = queue.SimpleQueue()
 
@@ -126,18 +128,23 @@ class _Pool:
 
     def serve(self, workers: int) -> Iterator[Trajectory]:
         """Decides what is asked and yields what ends, until every worker is done."""
+        deciding = self._policy.deciding() if hasattr(self._policy, "deciding") else AtOnce(self._policy)
         while workers:
+            first = [] if len(deciding) else [self._events.get()]
+            events = [*first, *self._come_by_now()]
+            asked = [event for event in events if isinstance(event, _Asked)]
+            self._unasked = asked
             ended: list[Trajectory] = []
-            events = [self._events.get(), *self._come_by_now()]
-            self._waiting = [event for event in events if isinstance(event, _Asked)]
             for event in events:
                 if isinstance(event, BaseException):
                     raise event
                 if isinstance(event, Trajectory):
                     ended.append(event)
                 workers -= event is None
-            if self._waiting:
-                self._answer()
+            self._waiting |= zip(deciding.ask([one.state for one in asked]), asked, strict=True)
+            self._unasked = []
+            for number, decision in deciding.advance():
+                self._waiting.pop(number).answer.set_result(decision)
             yield from ended
 
     def _come_by_now(self) -> Iterator[_Asked | Trajectory | BaseException | None]:
@@ -145,14 +152,9 @@ class _Pool:
             while True:
                 yield self._events.get_nowait()
 
-    def _answer(self) -> None:
-        decisions = self._policy.decide([asked.state for asked in self._waiting])
-        for asked, decision in zip(self._waiting, decisions, strict=True):
-            asked.answer.set_result(decision)
-
     def stop(self) -> None:
         """Wakes every worker that waits; the others notice before their next decision or task."""
         self._stopped.set()
-        for event in [*self._waiting, *self._come_by_now()]:
+        for event in [*self._unasked, *self._waiting.values(), *self._come_by_now()]:
             if isinstance(event, _Asked) and not event.answer.done():
                 event.answer.set_exception(_Stopped())

@@ -8,7 +8,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from lam_train.agent.generation import Generator, Sampling, Written
-from lam_train.agent.prefix_cache import PrefixCache
+from lam_train.agent.prefix_cache import PrefixCache, tokens_in
 
 END = 2
 LIMIT = 14
@@ -116,6 +116,39 @@ def test_any_batch_and_any_cache_give_the_same(model, expected, batch_size, cach
     writes = generator(model, batch_size=batch_size, cache_tokens=cache_tokens)
     for _ in range(2):
         assert_same(writes.write(prompts()), expected)
+
+
+@pytest.mark.parametrize("batch_size", [2, 5, 64])
+def test_prompts_that_join_between_tokens_are_answered_as_alone(any_model, batch_size):
+    given = prompts()
+    draw = np.random.default_rng(batch_size)
+    batch, answers, complete = generator(any_model, batch_size=batch_size).batch(), [], []
+    while len(answers) < len(given) or len(batch):
+        answers += batch.add(given[len(answers) : len(answers) + int(draw.integers(4))])
+        complete += batch.write_token()
+    assert_same(answers, [by_definition(any_model, prompt) for prompt in given])
+    assert {id(answer) for answer in complete} == {id(answer) for answer in answers}
+    assert [id(answer) for answer in complete] != [id(answer) for answer in answers]
+    assert batch.write_token() == []
+
+
+def test_places_that_become_free_are_taken(model, expected, monkeypatch):
+    sizes = []
+    forward = type(model).forward
+
+    def counted(self, input_ids, **given):
+        sizes.append(len(input_ids))
+        return forward(self, input_ids, **given)
+
+    monkeypatch.setattr(type(model), "forward", counted)
+    generator(model, batch_size=4).write(prompts())
+    assert sum(sizes) == sum(len(answer.tokens) for answer in expected)
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] == 4  # full until no prompt waits
+
+
+def test_how_many_tokens_a_prefix_cache_of_some_bytes_holds(model):
+    a_token = 2 * 3 * 2 * 8 * 8  # keys and values, layers, heads, their size, bytes
+    assert tokens_in(model, 10 * a_token + 5) == 10
 
 
 def test_a_cache_that_grows_and_forgets_stays_exact(model):

@@ -350,6 +350,49 @@ def test_a_concurrent_policy_is_asked_by_the_environments_themselves():
     assert len(policy.threads) == 4 and threading.get_ident() not in policy.threads
 
 
+class Moments(Writer):
+    """Decides the states of one request in a moment, the others' in a hundred."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.under_way: dict[int, tuple[State, int]] = {}
+        self.most = 0
+
+    def deciding(self):
+        return self
+
+    def decide(self, states):
+        raise AssertionError("it has deciding")
+
+    def __len__(self) -> int:
+        return len(self.under_way)
+
+    def ask(self, states):
+        first = len(self.states)
+        self.states += states
+        for number, state in enumerate(states, first):
+            self.under_way[number] = (state, 1 if "quick" in state.request else 100)
+        self.most = max(self.most, len(self.under_way))
+        return list(range(first, len(self.states)))
+
+    def advance(self):
+        time.sleep(0.002)
+        self.under_way = {number: (state, left - 1) for number, (state, left) in self.under_way.items()}
+        made = [number for number, (_, left) in self.under_way.items() if left <= 0]
+        return [(number, self.one(self.under_way.pop(number)[0])) for number in made]
+
+
+def test_who_is_decided_acts_while_others_are_not():
+    """One that waited for the slowest of a batch would end the quick episode behind a slow one."""
+    tasks = [toy_task(0, "slow"), toy_task(1, ", ".join(["quick"] * 6))]
+    policy = Moments()
+    found = list(pool(tasks, policy, [Toy(), Toy()], max_steps=20))
+    assert [trajectory.task.task_id for trajectory in found] == ["toy-1", "toy-0"]
+    assert {t.outcome for t in found} == {"success"} and policy.most == 2
+    assert {len(t.steps) for t in found} == {2, 12}
+    assert workers() == []
+
+
 def test_no_tasks_no_episodes():
     assert list(pool([], Writer(), [Toy()])) == []
     with pytest.raises(ValueError, match="at least one environment"):
