@@ -75,8 +75,8 @@ def lay_out(tokens: Sequence[np.ndarray], settings: BatchingSettings, ranks: int
     """Packs a step's samples into rows for `ranks` ranks.
 
     One rank: best-fit decreasing into rows of `max_tokens`. Several: the same number of rows on each, evened out by
-    MULTIFIT (a binary search for the smallest capacity at which best-fit decreasing still needs no more rows), to
-    within a hundredth.
+    MULTIFIT (a search for the smallest capacity at which best-fit decreasing still needs no more rows), to within a
+    hundredth.
     """
     if settings.share_prefixes:
         order = sort_samples(tokens)
@@ -98,13 +98,14 @@ def lay_out(tokens: Sequence[np.ndarray], settings: BatchingSettings, ranks: int
     if ranks > 1:
         even = -(-int((lengths - shared).sum()) // (micro_batches * ranks))  # no smaller capacity holds all tokens
         low, high = max(int(lengths.max()), even), settings.max_tokens
+        step = high // 100
         while high - low > high // 100:
-            middle = (low + high) // 2
+            middle = min(low + step, (low + high) // 2)  # of many small runs almost any capacity fits: from below
             tried = rows_at(middle)
             if len(tried) <= micro_batches * ranks:
                 rows, high = tried, middle
             else:
-                low = middle + 1
+                low, step = middle + 1, 2 * step
     # Largest rows first, dealt out in turn: rows that run at the same time on different ranks are alike.
     rows = sorted(rows, key=lambda row: (-sum(run.size for run in row), row[0].first))
     rows += [[] for _ in range(micro_batches * ranks - len(rows))]
