@@ -223,6 +223,9 @@ class Loader:
             prefetch_factor=4 if workers else None,
             persistent_workers=persistent,
             worker_init_fn=_end_with_parent if workers else None,
+            # The samples are shared with a fork, and copied to a process begun in any other way, which a library that
+            # is imported beside this one (torchrl), or a newer Python, may make the usual one.
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
             # The loader draws nothing: a generator of its own keeps the run's random state untouched.
             generator=torch.Generator(),
         )
