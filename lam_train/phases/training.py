@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,37 +178,38 @@ def opened(
     checkpoint: Checkpoint | None,
     total_steps: int | None = None,
 ) -> Iterator[Trainer]:
-    """A trainer with its model, at `checkpoint` where there is one; closes the tracker behind it. Collective."""
-    loader.start()
-    torch.manual_seed(recipe.trainer.seed)
-    causal = load_learner(recipe)
-    told = recipe.model_dump(mode="json")
-    tracker = leader_does(lambda: open_tracker(recipe.tracker, run_dir.path, told)) or NoTracker()
-    try:
-        trainer = Trainer(
-            learner.wrap(causal),
-            learner.objective,
-            loader,
-            validation,
-            settings=recipe.trainer,
-            engine_settings=recipe.engine,
-            checkpoints=Checkpoints(run_dir / "checkpoints", recipe.checkpoint, world),
-            metrics=MetricsFile(run_dir / "metrics.jsonl"),
-            tracker=tracker,
-            world=world,
-            recipe=told,
-            steering=learner.steering,
-            total_steps=total_steps,
-        )
-        if checkpoint is not None:
-            trainer.resume(checkpoint)
-        else:
-            torch.manual_seed(recipe.trainer.seed * 1_000_003 + world.rank)  # dropout differs between ranks
-        if world.leads:
-            run_dir.record(recipe.yaml())
-        yield trainer
-    finally:
-        tracker.close()
+    """A trainer with its model, at `checkpoint` where there is one; closes tracker and loader behind it. Collective."""
+    with closing(loader):
+        loader.start()
+        torch.manual_seed(recipe.trainer.seed)
+        causal = load_learner(recipe)
+        told = recipe.model_dump(mode="json")
+        tracker = leader_does(lambda: open_tracker(recipe.tracker, run_dir.path, told)) or NoTracker()
+        try:
+            trainer = Trainer(
+                learner.wrap(causal),
+                learner.objective,
+                loader,
+                validation,
+                settings=recipe.trainer,
+                engine_settings=recipe.engine,
+                checkpoints=Checkpoints(run_dir / "checkpoints", recipe.checkpoint, world),
+                metrics=MetricsFile(run_dir / "metrics.jsonl"),
+                tracker=tracker,
+                world=world,
+                recipe=told,
+                steering=learner.steering,
+                total_steps=total_steps,
+            )
+            if checkpoint is not None:
+                trainer.resume(checkpoint)
+            else:
+                torch.manual_seed(recipe.trainer.seed * 1_000_003 + world.rank)  # dropout differs between ranks
+            if world.leads:
+                run_dir.record(recipe.yaml())
+            yield trainer
+        finally:
+            tracker.close()
 
 
 def validation_loader(recipe: Recipe, samples: Samples | None, world: World) -> Loader | None:

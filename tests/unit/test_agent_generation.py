@@ -98,6 +98,19 @@ def expected(model):
     return answers
 
 
+@pytest.fixture
+def sizes(model, monkeypatch) -> list[int]:
+    """The rows of every call of the model that writes answers."""
+    found, forward = [], type(model).forward
+
+    def counted(self, input_ids, **given):
+        found.append(len(input_ids))
+        return forward(self, input_ids, **given)
+
+    monkeypatch.setattr(type(model), "forward", counted)
+    return found
+
+
 # The same as without ------------------------------------------------------------------------------------------------
 
 
@@ -132,15 +145,7 @@ def test_prompts_that_join_between_tokens_are_answered_as_alone(any_model, batch
     assert batch.write_token() == []
 
 
-def test_places_that_become_free_are_taken(model, expected, monkeypatch):
-    sizes = []
-    forward = type(model).forward
-
-    def counted(self, input_ids, **given):
-        sizes.append(len(input_ids))
-        return forward(self, input_ids, **given)
-
-    monkeypatch.setattr(type(model), "forward", counted)
+def test_places_that_become_free_are_taken(model, expected, sizes):
     generator(model, batch_size=4).write(prompts())
     assert sum(sizes) == sum(len(answer.tokens) for answer in expected)
     assert sizes == sorted(sizes, reverse=True) and sizes[0] == 4  # full until no prompt waits
@@ -268,15 +273,7 @@ def test_a_pass_that_fails_leaves_no_empty_slots(model, monkeypatch):
     assert torch.equal(cache.gather(0, torch.from_numpy(cache.slots([one])[0]))[0], expected)
 
 
-def test_finished_answers_leave_the_batch(model, expected, monkeypatch):
-    sizes = []
-    forward = type(model).forward
-
-    def counted(self, input_ids, **given):
-        sizes.append(len(input_ids))
-        return forward(self, input_ids, **given)
-
-    monkeypatch.setattr(type(model), "forward", counted)
+def test_finished_answers_leave_the_batch(model, expected, sizes):
     generator(model, batch_size=64).write(prompts())
     lengths = [len(answer.tokens) for answer in expected]
     assert sizes == [sum(length > step for length in lengths) for step in range(max(lengths))]

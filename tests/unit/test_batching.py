@@ -149,6 +149,22 @@ def test_workers_started_early_keep_nothing_of_what_is_written_later():
     assert kept[False] - kept[True] > 150, kept
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems begin processes in their own way")
+def test_workers_are_forks_whatever_is_usual():
+    """Any other process would get a copy of all samples; a library may change the usual way (torchrl does)."""
+    usual = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        loader = Loader(random_samples(37), BatchingSettings(workers=1), batch_size=8, steps=12, seed=3)
+        before = set(multiprocessing.active_children())
+        loader.start()
+        (worker,) = set(multiprocessing.active_children()) - before
+        loader.close()
+    finally:
+        multiprocessing.set_start_method(usual, force=True)
+    assert type(worker) is multiprocessing.context.ForkProcess
+
+
 def test_workers_that_are_never_asked_end():
     before = set(multiprocessing.active_children())
     loader = Loader(random_samples(37), BatchingSettings(workers=2), batch_size=8, steps=12, seed=3)
