@@ -1,18 +1,19 @@
-"""The head and its loss: time and memory of a row's targets, whole, in chunks, and with Liger's fused kernel.
+"""The head and its loss: time and memory of a row's targets, by autograd, by ours, and with Liger's fused kernel.
 
     python benchmarks/head.py OUTPUT_FOLDER [--shapes mistral-7b …] [--targets 1024 8192] [--budget 1073741824]
 
-Forward and backward of the head alone, bf16, random hidden states: `whole` holds every logit at once, `chunked` is what
-`model.logits_budget` makes of it, `Liger` is its fused linear cross-entropy (on a GPU, where it is installed). Each
-gives a log-probability a target, and its gradients are compared with those of `whole` in fp32. Memory is what the pass
+Forward and backward of the head alone, bf16, random hidden states: `autograd` is a plain layer and cross-entropy,
+`kept` is ours with every target's slopes kept, `chunked` what `model.logits_budget` makes of it, `Liger` its fused
+linear cross-entropy (on a GPU, where it is installed). Each gives a log-probability a target, and its gradients are
+compared with those of `autograd` in fp32. Memory is what the pass
 needs over what was there before it. Writes head.json and README.md.
 """
 
 import argparse
+import gc
 import inspect
 import json
 import multiprocessing
-import resource
 import statistics
 import time
 from pathlib import Path
@@ -23,10 +24,10 @@ from mfu import SHAPES, synchronize
 from training_facts import hardware
 
 from lam_train.model.head import DEFAULT_BUDGET, ChunkedHead
-from lam_train.model.trainable import log_probabilities
 from lam_train.report.markdown import table
+from lam_train.train.allocator import keep_freed_blocks
 
-WAYS = ("whole", "chunked", "Liger")
+WAYS = ("autograd", "kept", "chunked", "Liger")
 EVERYTHING = 2**60  # a budget that no row's logits reach
 
 
@@ -40,7 +41,8 @@ class Case:
         self.head = torch.nn.Linear(width, vocabulary, bias=False, device=device, dtype=dtype)
         self.head.__class__ = ChunkedHead
         with torch.no_grad():
-            self.head.weight.copy_(torch.randn(vocabulary, width, generator=random) * width**-0.5)
+            # In place: what is made on the way would count as the pass's largest memory.
+            self.head.weight.normal_(std=width**-0.5, generator=torch.Generator(device).manual_seed(0))
         hidden = torch.randn(targets, width, generator=random)
         self.hidden_ND = hidden.to(device, dtype).requires_grad_()
         self.targets_N = torch.randint(vocabulary, (targets,), generator=random).to(device)
@@ -56,9 +58,12 @@ class Case:
             found = call_with_names(LigerFusedLinearCrossEntropyFunction, self.hidden_ND, self.head.weight,
                                     self.targets_N, **give)  # fmt: skip
             logprobs = -found[0]
+        elif way == "autograd":
+            logits_NV = torch.nn.functional.linear(self.hidden_ND, self.head.weight)
+            logprobs = -torch.nn.functional.cross_entropy(logits_NV.float(), self.targets_N, reduction="none")
         else:
-            self.head.logits_budget = EVERYTHING if way == "whole" else budget
-            logprobs = self.head(self.hidden_ND, self.targets_N, log_probabilities)
+            self.head.logits_budget = EVERYTHING if way == "kept" else budget
+            logprobs = self.head(self.hidden_ND, self.targets_N)
         (-(logprobs * self.weights_N).sum() / len(self.targets_N)).backward()
 
     def gradients(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,10 +82,12 @@ def call_with_names(function, *positional, **named):
 def measure(shape: str, targets: int, way: str, budget: int, repeats: int) -> dict:
     """Seconds (the median after a warm-up) and GiB of one way."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    Case(shape, 1, device, torch.bfloat16).run("chunked", budget)  # what any first pass loads
     case = Case(shape, targets, device, torch.bfloat16)
-    case.run("chunked", 2**20 if device == "cpu" else budget)  # what any first pass loads
-    case.head.weight.grad = case.hidden_ND.grad = None
+    gc.collect()
     before = held(device)
+    if device == "cpu":
+        keep_freed_blocks()  # as a training does; from here on
     seconds = []
     for _ in range(repeats + 1):
         synchronize()
@@ -100,10 +107,14 @@ def held(device: str) -> float:
 
 
 def most_held(device: str) -> float:
-    """GiB: the most that was allocated on the GPU, or that the process ever had in memory."""
+    """GiB: the most that was allocated on the GPU, or that the process ever had in memory.
+
+    On a CPU it is this program's own: `getrusage` also tells the largest of the process that started it.
+    """
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 2**20
 
 
 def in_a_process(*arguments) -> dict:
@@ -115,13 +126,13 @@ def in_a_process(*arguments) -> dict:
 
 
 def difference(shape: str, targets: int, way: str, budget: int) -> float:
-    """How far a way's gradients in bf16 are from those of `whole` in fp32, as a share of their norm; the larger."""
+    """How far a way's gradients in bf16 are from those of autograd in fp32, as a share of their norm; the larger."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     exact, case = Case(shape, targets, device, torch.float32), Case(shape, targets, device, torch.bfloat16)
     with torch.no_grad():
         exact.head.weight.copy_(case.head.weight)
         exact.hidden_ND.copy_(case.hidden_ND)
-    exact.run("whole", budget)
+    exact.run("autograd", budget)
     case.run(way, budget)
     pairs = zip(exact.gradients(), case.gradients(), strict=True)
     return max(float((mine - true).norm() / true.norm()) for true, mine in pairs)

@@ -51,8 +51,8 @@ class ModelSettings(Settings):
     """in training: each token's own path of a row, on a GPU with PyTorch's FlexAttention, for models where that is
     right, and a dense mask for others; always a dense mask; or FlexAttention, refused where it would not be right"""
     logits_budget: PositiveInt = DEFAULT_BUDGET
-    """bytes: where the logits of a row's targets and their gradients would take more, the head computes them in chunks,
-    twice; for llama, mistral, qwen2 and qwen3 models"""
+    """bytes: the most that the head holds of a row's logits; where half of it does not hold the gradient by every
+    target's logits, those of the others are computed twice; for llama, mistral, qwen2 and qwen3 models"""
     lora: LoraSettings | None = None
     """null: full fine-tuning"""
     trust_remote_code: bool = False

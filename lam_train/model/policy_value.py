@@ -20,13 +20,5 @@ class PolicyValue(TrainableModel):
 
         The entropy, in nats, is told and not learned from: it carries no gradient.
         """
-        outputs_2N, hidden_ND = read_targets(self.causal, pack, log_probabilities_and_entropies)
+        outputs_2N, hidden_ND = read_targets(self.causal, pack, entropies=True)
         return torch.stack([outputs_2N[0], self.value_head(hidden_ND), outputs_2N[1]])
-
-
-def log_probabilities_and_entropies(logits_nV: torch.Tensor, targets_n: torch.Tensor) -> torch.Tensor:
-    """[2, n], nats."""
-    log_p_nV = logits_nV.log_softmax(-1)
-    with torch.no_grad():
-        entropies = torch.special.entr(log_p_nV.exp()).sum(-1)
-    return torch.stack([log_p_nV.gather(-1, targets_n[:, None]).squeeze(-1), entropies])

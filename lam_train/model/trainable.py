@@ -3,7 +3,6 @@
 import inspect
 
 import torch
-from torch.nn import functional
 
 from lam_train.batching.pack import Pack
 from lam_train.errors import UserError
@@ -22,12 +21,7 @@ class TrainableModel(torch.nn.Module):
 
     def forward(self, pack: Pack) -> torch.Tensor:
         """float32 [N]: the log-probability of each target of the pack."""
-        return read_targets(self.causal, pack, log_probabilities)[0]
-
-
-def log_probabilities(logits_nV: torch.Tensor, targets_n: torch.Tensor) -> torch.Tensor:
-    """[n], nats."""
-    return -functional.cross_entropy(logits_nV, targets_n, reduction="none")
+        return read_targets(self.causal, pack)[0]
 
 
 def add_lora(causal: torch.nn.Module, settings: LoraSettings) -> torch.nn.Module:

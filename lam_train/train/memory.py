@@ -3,7 +3,7 @@
 import psutil
 import torch
 
-from lam_train.model.head import BYTES_A_LOGIT
+from lam_train.model.head import BYTES_OF_AUTOGRAD, most_bytes
 from lam_train.model.layers import checkpointed_layers
 from lam_train.model.load import ModelSettings
 from lam_train.model.tree_attention import MODEL_TYPES
@@ -21,7 +21,7 @@ def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks:
     gradients too, stage 3 the weights too. Activations are counted from the shapes: about 14 x width + 3 x
     inner width values a token and layer, or the width alone in layers with gradient checkpointing, which compute theirs
     again one at a time; plus the attention mask.
-    The head's logits and their gradients are counted for a row that is all targets, up to `model.logits_budget`.
+    What the head holds of the logits is counted for a row that is all targets, up to `model.logits_budget`.
     """
     parameters, trained = trained_parameters(config, model)
     size, state = (2, 12) if engine.dtype == "bf16" else (4, 8)
@@ -63,10 +63,12 @@ def _activations(config, model: ModelSettings, engine: EngineSettings, tokens: i
     again = checkpointed_layers(model.gradient_checkpointing, config.num_hidden_layers)
     whole = max(config.num_hidden_layers - again, 1)  # at once
     values = again * config.hidden_size + whole * (14 * config.hidden_size + 3 * inner)
-    logits = BYTES_A_LOGIT * config.vocab_size * tokens
+    size = 2 if engine.dtype == "bf16" else 4
     if config.model_type in MODEL_TYPES:
-        logits = min(logits, max(model.logits_budget, BYTES_A_LOGIT * config.vocab_size))
-    return tokens * values * (2 if engine.dtype == "bf16" else 4) + logits + tokens**2
+        logits = most_bytes(config.vocab_size, size, model.logits_budget, tokens)
+    else:
+        logits = BYTES_OF_AUTOGRAD * config.vocab_size * tokens
+    return tokens * values * size + logits + tokens**2
 
 
 def trained_parameters(config, model: ModelSettings) -> tuple[int, int]:

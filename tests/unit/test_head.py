@@ -9,7 +9,7 @@ from lam_train.batching.loader import Loader
 from lam_train.errors import UserError
 from lam_train.language.sample import Sample, Samples, Segment
 from lam_train.model import head as head_module
-from lam_train.model.head import BYTES_A_LOGIT, ChunkedHead
+from lam_train.model.head import BYTES_IN_WORK, ChunkedHead, chunk_sizes, log_probabilities
 from lam_train.model.load import LoraSettings, ModelSettings, load_model
 from lam_train.model.policy_value import PolicyValue
 from lam_train.model.trainable import TrainableModel, add_lora
@@ -30,9 +30,14 @@ def pack():
     return loader.dataset[0].packs[0]
 
 
+def vocabulary() -> int:
+    return load_model(ModelSettings(source="tiny")).config.vocab_size
+
+
 def settings(chunked: bool) -> ModelSettings:
-    vocabulary = load_model(ModelSettings(source="tiny")).config.vocab_size
-    return ModelSettings(source="tiny", **({"logits_budget": AT_ONCE * BYTES_A_LOGIT * vocabulary} if chunked else {}))
+    """Chunked: of the pack's 60 targets 7 at once, and the slopes of 21 are kept."""
+    budget = 2 * AT_ONCE * BYTES_IN_WORK * vocabulary()
+    return ModelSettings(source="tiny", **({"logits_budget": budget} if chunked else {}))
 
 
 @pytest.mark.parametrize("wrap", [TrainableModel, PolicyValue])
@@ -55,27 +60,65 @@ def test_chunks_give_what_the_whole_head_gives(wrap, checkpointed):
 @pytest.mark.parametrize("learns", [False, True])
 def test_no_more_logits_than_the_budget_are_held(monkeypatch, learns):
     seen = []
-    monkeypatch.setattr(ChunkedHead, "_read", _recording(ChunkedHead._read, seen))
+    computed = head_module._logprobs_of_all
+    monkeypatch.setattr(head_module, "_logprobs_of_all", lambda *given: seen.append(len(given[0])) or computed(*given))
     model = TrainableModel(load_model(settings(chunked=True)))
-    with torch.set_grad_enabled(learns):
+    saved = []
+    with (
+        torch.set_grad_enabled(learns),
+        torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor),
+    ):
         outputs = model(pack())
     assert max(seen) == AT_ONCE and sum(seen) == len(outputs) == 60
+    slopes = [len(tensor) for tensor in saved if tensor.ndim == 2 and tensor.shape[1] == vocabulary()]
+    assert slopes == ([3 * AT_ONCE] if learns else [])
     if learns:
         outputs.sum().backward()
-        assert max(seen) == AT_ONCE and sum(seen) == 2 * 60  # computed again, chunk by chunk
+        assert max(seen) == AT_ONCE and sum(seen) == 60 + 39  # those whose slopes were not kept, computed again
 
 
-def _recording(read, seen):
-    def reading(self, hidden, targets, readout):
-        seen.append(len(hidden))
-        return read(self, hidden, targets, readout)
+def test_a_small_rows_head_is_computed_once_and_frozen_ones_have_no_gradient():
+    head = torch.nn.Linear(8, 50, bias=False)
+    head.__class__, head.logits_budget = ChunkedHead, 2**20
+    head.requires_grad_(False)
+    hidden = torch.randn(5, 8, requires_grad=True)
+    head(hidden, torch.arange(5)).sum().backward()
+    assert head.weight.grad is None
+    mine, hidden.grad = hidden.grad, None
+    torch.nn.functional.linear(hidden, head.weight).log_softmax(-1)[torch.arange(5), torch.arange(5)].sum().backward()
+    torch.testing.assert_close(mine, hidden.grad)
 
-    return reading
+
+@pytest.mark.parametrize("entropies", [False, True])
+def test_improbable_targets_and_bf16(entropies):
+    """Log-probabilities far below what fp32's probabilities can hold, and targets that are all but certain."""
+    torch.manual_seed(0)
+    weight = torch.randn(40, 16) * 20
+    hidden = torch.randn(30, 16)
+    targets = torch.cat([(hidden @ weight.T).argmax(-1)[:15], (hidden @ weight.T).argmin(-1)[15:]])
+    found = {}
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        head = torch.nn.Linear(16, 40, bias=False, dtype=dtype)
+        head.__class__, head.logits_budget = ChunkedHead, 2**12
+        with torch.no_grad():
+            head.weight.copy_(weight.bfloat16())
+        given = hidden.bfloat16().to(dtype).requires_grad_()
+        if dtype == torch.float64:
+            outputs = log_probabilities(torch.nn.functional.linear(given, head.weight), targets, entropies)
+        else:
+            outputs = head(given, targets, entropies)
+        logprobs = outputs[0] if entropies else outputs
+        (logprobs * torch.linspace(-1, 1, 30)).sum().backward()
+        found[dtype] = (outputs.detach().double(), head.weight.grad.double(), given.grad.double())
+    assert found[torch.float64][0].min() < -110
+    for exact, mine, rounded in zip(*found.values(), strict=True):
+        assert (mine - exact).norm() < 1e-5 * exact.norm()
+        assert (rounded - exact).norm() < 2e-2 * exact.norm()
 
 
-def test_one_position_is_the_least():
-    assert head_module.rows_at_once(1000, 1) == 1
-    assert head_module.rows_at_once(1000, 3 * BYTES_A_LOGIT * 1000 + 5) == 3
+def test_a_chunk_has_one_target_at_least():
+    assert chunk_sizes(1000, 2, 1) == (1, 0)
+    assert chunk_sizes(1000, 2, 2 * (3 * BYTES_IN_WORK * 1000 + 5)) == (3, 18)
 
 
 def test_the_model_still_gives_logits_and_keeps_its_names():
@@ -121,7 +164,9 @@ def test_the_estimate_of_memory_knows_the_budget():
         estimate_memory(config, ModelSettings(source="tiny", logits_budget=b), engine, 1, 4096)["together"]
         for b in (2**20, 2**40)
     )
-    assert large - small == pytest.approx((BYTES_A_LOGIT * config.vocab_size * 4096 - 2**20) / 2**30)
+    whole = (BYTES_IN_WORK + 4) * config.vocab_size * 4096
+    rows, kept = chunk_sizes(config.vocab_size, 4, 2**20)
+    assert large - small == pytest.approx((whole - (BYTES_IN_WORK * rows + 4 * kept) * config.vocab_size) / 2**30)
 
 
 def test_a_budget_below_one_is_refused():
