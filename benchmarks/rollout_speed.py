@@ -2,11 +2,13 @@
 
     python benchmarks/rollout_speed.py OUTPUT_FOLDER --model runs/laptop/phase2/model [--instances 8] [--tasks 32]
 
-Each turn lets every side do the same test tasks, in alternating order, greedily, with the same model and format. The
-sides differ in what answers alone; the pool is ours in all of them, so Writers act while others are decided:
+In each turn every side does the same test tasks, in alternating order, greedily, with the same model and format; no
+task comes in two turns, so what a side keeps of a task it has seen does not count. The sides differ in what answers
+alone; the pool is ours in all of them, so Writers act while others are decided:
 
   ours         all prompts that wait in one batch, which a Writer joins or leaves between any two tokens; beginnings are
                kept from step to step
+  unguessed    the same with policy.local.speculative_tokens=0
   plain        transformers' `generate` for one environment after the other, each prompt whole
   plain, one   the same with a single Writer
   endpoint     with --endpoint: the model behind an OpenAI-compatible server, such as `vllm serve FOLDER`; every Writer
@@ -41,7 +43,7 @@ from lam_train.recipe import Recipe, compose_recipe
 from lam_train.records import Task
 from lam_train.report.markdown import table
 
-OURS, PLAIN, ALONE, SERVED = "ours", "plain", "plain, one Writer", "endpoint"
+OURS, UNGUESSED, PLAIN, ALONE, SERVED = "ours", "unguessed", "plain", "plain, one Writer", "endpoint"
 
 
 class PlainGenerator:
@@ -79,7 +81,7 @@ class OneByOne:
         self.waiting += zip(prompts, answers, strict=True)
         return answers
 
-    def write_token(self) -> list[Written]:
+    def write_tokens(self) -> list[Written]:
         if not self.waiting:
             return []
         prompt, written = self.waiting.popleft()
@@ -95,8 +97,11 @@ def policy_of(recipe: Recipe, side: str, args) -> LocalPolicy | EndpointPolicy:
             base_url=args.endpoint, model=args.served, api_key_env=None, max_tokens=args.answer, parallel=args.instances
         )
         return EndpointPolicy(Endpoint(settings, "--endpoint"), format, name=side)
-    policy = LocalPolicy.load(ModelSettings(path=args.model), format, recipe.policy.local, side)
-    if side != OURS:
+    settings = recipe.policy.local
+    if side == UNGUESSED:
+        settings = settings.model_copy(update={"speculative_tokens": 0})
+    policy = LocalPolicy.load(ModelSettings(path=args.model), format, settings, side)
+    if side in (PLAIN, ALONE):
         policy.generator = PlainGenerator(policy.generator.model, policy.end_ids, recipe.policy.local.max_new_tokens)
     return policy
 
@@ -130,7 +135,11 @@ def main() -> None:
     )  # fmt: skip
     settings = recipe.evaluate_online
     tasks = [task for task in all_tasks(recipe, settings) if task.split == settings.split]
-    tasks = families_in_turn(tasks, settings.seed)[: args.tasks]
+    tasks = families_in_turn(tasks, settings.seed)
+    needed = args.instances + args.repeats * args.tasks
+    if len(tasks) < needed:
+        raise SystemExit(f"{needed} tasks are needed, there are {len(tasks)}: take fewer --tasks or --repeats")
+    warmup, tasks = tasks[: args.instances], tasks[args.instances :]
     policies = {side: policy_of(recipe, side, args) for side in args.sides}
     turns: dict[str, list[dict]] = {side: [] for side in args.sides}
     with ExitStack() as stack:
@@ -139,7 +148,8 @@ def main() -> None:
             stack.callback(environment.close)
         for number, side in in_turn(args.sides, args.repeats + 1):
             pool = environments[:1] if side == ALONE else environments
-            made = turn(tasks if number else tasks[: args.instances], policies[side], pool, recipe)
+            some = tasks[(number - 1) * args.tasks : number * args.tasks] if number else warmup
+            made = turn(some, policies[side], pool, recipe)
             if number:
                 turns[side].append(made)
                 print(f"turn {number} of {args.repeats}  {side}: {told(made)}", flush=True)
@@ -189,7 +199,7 @@ def page(report: dict) -> str:
         )  # fmt: skip
     facts = [
         f"- {report['date']}, {report['hardware']}, {report['threads']} threads, torch {report['torch']}",
-        f"- {report['tasks']} test tasks, {report['instances']} Writers, {report['repeats']} turns of all sides; "
+        f"- {report['repeats']} turns of {report['tasks']} test tasks each, {report['instances']} Writers; "
         f"answers of at most {report['max_new_tokens']} tokens; medians, in brackets the range",
         "- prompt tokens are those of the prompts as written, whether they were computed or kept",
     ]
@@ -204,12 +214,14 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=32)
     parser.add_argument("--answer", type=int, default=80, help="most tokens of an answer")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--sides", nargs="+", choices=[OURS, PLAIN, ALONE, SERVED], help="default: all that can run")
+    parser.add_argument(
+        "--sides", nargs="+", choices=[OURS, UNGUESSED, PLAIN, ALONE, SERVED], help="default: all that can run"
+    )
     parser.add_argument("--endpoint", help="a server's base URL, such as http://127.0.0.1:8000/v1")
     parser.add_argument("--served", default="default", help="the model's name there")
     parser.add_argument("--set", nargs="+", default=[], help="more settings, KEY=VALUE")
     args = parser.parse_args()
-    args.sides = args.sides or [OURS, PLAIN, ALONE, *([SERVED] if args.endpoint else [])]
+    args.sides = args.sides or [OURS, UNGUESSED, PLAIN, ALONE, *([SERVED] if args.endpoint else [])]
     if SERVED in args.sides and not args.endpoint:
         parser.error(f"--sides {SERVED}: where is it? give --endpoint")
     return args

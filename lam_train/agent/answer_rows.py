@@ -1,6 +1,6 @@
-"""Keys and values of answers under way: a row each, which may join and leave between any two tokens.
+"""Keys and values of answers under way: a row each, which may join and leave between any two passes of the model.
 
-Legend: B rows, K columns of keys, H key-value heads, D head size.
+Legend: B rows, Q tokens that each reads in a pass, K columns of keys, H key-value heads, D head size.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 
 class _Layer(DynamicLayer):
-    """Keys and values of one layer, in buffers [rows, H, columns, D] with room; a token goes behind its row's last."""
+    """Keys and values of one layer, in buffers [rows, H, columns, D] with room; tokens go behind their row's last."""
 
     def __init__(self, rows: "AnswerRows") -> None:
         super().__init__()
@@ -18,14 +18,14 @@ class _Layer(DynamicLayer):
         self.buffers: tuple[torch.Tensor, ...] = ()
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_, **__):
-        """Takes one new token a row, [B, H, 1, D]; gives all that the rows hold, [B, H, K, D]."""
+        """Takes the tokens that each row reads, [B, H, Q, D]; gives all that the rows hold, [B, H, K, D]."""
         rows = self.rows
         for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[rows.numbers_B, :, rows.lengths_B] = states[:, :, 0]
+            buffer[rows.numbers_B1, :, rows.positions] = states.transpose(1, 2)
         return tuple(buffer[: len(rows), :, : rows.columns] for buffer in self.buffers)
 
     def get_seq_length(self) -> int:
-        return self.rows.columns - 1
+        return self.rows.columns - self.rows.positions.shape[1]
 
     def join(self, states: Sequence[torch.Tensor], rows: int, columns: int) -> None:
         """Writes keys and values [n, H, L, D] behind the rows there are, in buffers with so much room at least."""
@@ -55,7 +55,8 @@ class _Layer(DynamicLayer):
 class AnswerRows:
     """The rows as a cache for the model: `cache`, `positions` and `mask` are the arguments of its next call.
 
-    Buffers grow with the rows and their longest, and are let go of with the last row.
+    Buffers grow with the rows and their longest, and are let go of with the last row. What a row reads beyond the
+    tokens that are then kept of it (`extend`) stays in its buffer, unseen, until it is overwritten.
     """
 
     def __init__(self, device: torch.device, most_rows: int) -> None:
@@ -69,7 +70,7 @@ class AnswerRows:
     def join(self, layers: Iterable[Sequence[torch.Tensor]], lengths: Sequence[int], longest: int) -> None:
         """New rows behind the others: keys and values of every layer, each [n, H, max(lengths), D].
 
-        No new row becomes longer than `longest`.
+        No new row becomes longer than `longest`, what it reads and does not keep among it.
         """
         needed = len(self) + len(lengths)
         rows = needed if needed <= self._rows else max(needed, min(self._most, 2 * self._rows))
@@ -80,9 +81,15 @@ class AnswerRows:
             self.cache.layers[number].join(states, self._rows, longest)
         self._set([*self.lengths, *lengths])
 
-    def extend(self) -> None:
-        """Every row has one token more: the model was called."""
-        self._set([length + 1 for length in self.lengths])
+    def read(self, tokens: int) -> None:
+        """So many tokens a row are read in the model's next call."""
+        self.columns = max(self.lengths, default=0) + tokens
+        self.positions = self._lengths_B1 + torch.arange(tokens, device=self._device)
+        self._columns_K = torch.arange(self.columns, device=self._device)
+
+    def extend(self, counts: Sequence[int]) -> None:
+        """The model was called; of what each row read it keeps the first counts[row] tokens."""
+        self._set([length + count for length, count in zip(self.lengths, counts, strict=True)])
 
     def keep(self, rows: Sequence[int]) -> None:
         """Only these go on, row rows[i] as row i; rows[i] >= i."""
@@ -92,17 +99,13 @@ class AnswerRows:
         if not rows:
             self._clear()
 
-    @property
-    def positions(self) -> torch.Tensor:
-        """[B, 1] of the tokens that come next."""
-        return self.lengths_B[:, None]
-
     def mask(self, window: int | None) -> torch.Tensor:
-        """bool [B, 1, 1, K]: the columns that a row's next token sees, itself among them."""
-        allowed_BK = self._columns_K <= self.positions
+        """bool [B, 1, Q, K]: the columns that each token sees which a row reads, itself among them."""
+        positions_BQ1 = self.positions[..., None]
+        allowed_BQK = self._columns_K <= positions_BQ1
         if window is not None:
-            allowed_BK &= self._columns_K > self.positions - window
-        return allowed_BK[:, None, None]
+            allowed_BQK &= self._columns_K > positions_BQ1 - window
+        return allowed_BQK[:, None]
 
     def _clear(self) -> None:
         self.cache = Cache(layers=[])
@@ -110,7 +113,7 @@ class AnswerRows:
         self._set([])
 
     def _set(self, lengths: list[int]) -> None:
-        self.lengths, self.columns = lengths, max(lengths, default=0) + 1
-        self.lengths_B = torch.tensor(lengths, dtype=torch.long, device=self._device)
-        self.numbers_B = torch.arange(len(lengths), device=self._device)
-        self._columns_K = torch.arange(self.columns, device=self._device)
+        self.lengths = lengths
+        self._lengths_B1 = torch.tensor(lengths, dtype=torch.long, device=self._device)[:, None]
+        self.numbers_B1 = torch.arange(len(lengths), device=self._device)[:, None]
+        self.read(1)

@@ -1,6 +1,10 @@
 """Answers of a model to prompts: shared beginnings once, then token by token in a batch that others may join.
 
-Legend: B answers under way, L longest prompt that joins, V vocabulary.
+A pass of the model also reads a few tokens that each answer is guessed to go on with, and writes as many tokens of it
+as were guessed right, and one more. What an answer is does not depend on guesses: each token is chosen from the model's
+own distribution after the tokens before it.
+
+Legend: B answers under way, Q tokens that each reads in a pass, L longest prompt that joins, V vocabulary.
 """
 
 import hashlib
@@ -14,12 +18,18 @@ import torch
 from transformers import PreTrainedModel
 
 from lam_train.agent.answer_rows import AnswerRows
+from lam_train.agent.guesses import Guesses
 from lam_train.agent.prefix_cache import PrefixCache, tokens_in
 from lam_train.model.attention import masks_by_layer
 
 KEPT = 2**30  # bytes of keys and values that a prefix cache keeps where nothing else is said
 JOIN_PARTS = 4
 """Prompts that wait for a place join when so large a part of the places is free: their beginnings are read together."""
+
+
+FEWEST_GUESSED = 3
+GUESSED_AT_ONCE = {"cpu": 20, "cuda": 1024}
+"""Tokens guessed for all answers together, at least FEWEST_GUESSED for each: more cost a device more than they save."""
 
 
 @dataclass
@@ -78,6 +88,7 @@ class Generator:
         batch_size: int = 16,
         cache_tokens: int | None = None,
         sampling: Sampling | None = None,
+        speculative_tokens: int = 8,
     ) -> None:
         self.model = model.eval()
         self.end_ids = frozenset(end_ids)
@@ -85,6 +96,8 @@ class Generator:
         self.batch_size = batch_size
         self.cache = PrefixCache(model, tokens_in(model, KEPT) if cache_tokens is None else cache_tokens)
         self.sampling = sampling or Sampling()
+        self.speculative_tokens = speculative_tokens  # guessed at a time at most, for one answer
+        self.guesses = Guesses()
         self._asked: Counter[bytes] = Counter()
 
     def write(
@@ -100,7 +113,7 @@ class Generator:
         batch = self.batch()
         answers = batch.add(prompts, grammars)
         while len(batch):
-            ended = batch.write_token()
+            ended = batch.write_tokens()
             if ended:
                 advance(len(ended))
         return answers
@@ -117,7 +130,7 @@ class Generator:
 
 
 class ContinuousBatch:
-    """Answers under way: prompts join between any two tokens, and answers that are complete leave at once.
+    """Answers under way: prompts join between any two passes, and answers that are complete leave at once.
 
     At most the generator's `batch_size` are written at a time; the others wait, and join several at once.
     """
@@ -134,7 +147,7 @@ class ContinuousBatch:
         return len(self._waiting) + len(self._rows)
 
     def add(self, prompts: list[list[int]], grammars: Sequence[Grammar] | None = None) -> list[Written]:
-        """For each prompt (token ids, at least two) its answer, to be filled by `write_token`; `grammars`: one each."""
+        """For each prompt (token ids, at least two) the answer that `write_tokens` fills; `grammars`: one each."""
         rows = [
             _Row(prompt, self._generator.draw(prompt), grammars[index] if grammars is not None else None)
             for index, prompt in enumerate(prompts)
@@ -144,27 +157,66 @@ class ContinuousBatch:
         return [row.written for row in rows]
 
     @torch.inference_mode()
-    def write_token(self) -> list[Written]:
-        """Writes the next token of every answer under way; returns the answers that are complete with it."""
+    def write_tokens(self) -> list[Written]:
+        """Writes one token or more of every answer under way; returns the answers that are complete with them."""
         generator, held = self._generator, self._held
         self._let_join()
         if not self._rows:
             return []
-        logits_BV = generator.model(
-            input_ids=torch.tensor(self._last, device=generator.model.device)[:, None],
+        rows, guesses = self._rows, self._guess()
+        width = 1 + max(map(len, guesses))
+        read = [
+            [last, *guess] + [0] * (width - 1 - len(guess)) for last, guess in zip(self._last, guesses, strict=True)
+        ]
+        held.read(width)
+        logits_BQV = generator.model(
+            input_ids=torch.tensor(read, device=generator.model.device),
             position_ids=held.positions,
             attention_mask=masks_by_layer(generator.model.config, held.mask),
             past_key_values=held.cache,
             use_cache=True,
-        ).logits[:, -1]
-        held.extend()
-        rows, self._last = self._rows, self._choose(logits_BV.float())
+        ).logits
+        counts = self._choose_all(logits_BQV, guesses)
+        held.extend(counts)
+        self._last = [row.written.tokens[-1] for row in rows]
         stays = [row.goes_on(generator.max_new_tokens) for row in rows]
         if not all(stays):
             kept = _without_holes(stays)
             held.keep(kept)
             self._rows, self._last = ([some[place] for place in kept] for some in (rows, self._last))
-        return [row.written for row, stay in zip(rows, stays, strict=True) if not stay]
+        complete = [row for row, stay in zip(rows, stays, strict=True) if not stay]
+        for row in complete:
+            generator.guesses.learn(row.prompt, row.written.tokens)
+        return [row.written for row in complete]
+
+    def _guess(self) -> list[list[int]]:
+        """For each row the tokens that it may go on with."""
+        generator = self._generator
+        at_once = GUESSED_AT_ONCE.get(generator.model.device.type, GUESSED_AT_ONCE["cuda"])
+        most = min(generator.speculative_tokens, max(FEWEST_GUESSED, at_once // len(self._rows)))
+        guesses = []
+        for row in self._rows:
+            room = generator.max_new_tokens - len(row.written.tokens) - 1  # the last token is not read
+            guesses.append(generator.guesses.after(row.prompt, row.written.tokens, min(most, room)))
+        return guesses
+
+    def _choose_all(self, logits_BQV: torch.Tensor, guesses: list[list[int]]) -> list[int]:
+        """Writes every row's next tokens, as far as its guess is right and one more; how many of each."""
+        counts = [0] * len(self._rows)
+        going_on = list(range(len(self._rows)))
+        for place in range(logits_BQV.shape[1]):
+            rows = [self._rows[number] for number in going_on]
+            self._choose(rows, logits_BQV[going_on, place].float())
+            for number in going_on:
+                counts[number] += 1
+            going_on = [
+                number
+                for number, row in zip(going_on, rows, strict=True)
+                if guesses[number][place : place + 1] == row.written.tokens[-1:] and not row.written.ended
+            ]
+            if not going_on:
+                break
+        return counts
 
     def _let_join(self) -> None:
         """Computes what is missing of prompts that wait. A prompt's last token is left: its logits are the first."""
@@ -182,32 +234,31 @@ class ContinuousBatch:
         self._held.join(
             ([states.transpose(1, 2) for states in cache.gather(n, slots_BL)] for n in range(cache.layers)),
             lengths,
-            max(lengths) + self._generator.max_new_tokens,
+            max(lengths) + self._generator.max_new_tokens + self._generator.speculative_tokens,
         )
         self._rows += joining
         self._last += [row.prompt[-1] for row in joining]
 
-    def _choose(self, logits_BV: torch.Tensor) -> list[int]:
-        """The next token of every row, which goes into its answer."""
+    def _choose(self, rows: list[_Row], logits_BV: torch.Tensor) -> None:
+        """Writes the next token of these rows."""
         logprobs_BV = logits_BV.log_softmax(-1)
         sampling = self._generator.sampling
-        for place, row in enumerate(self._rows):
+        for place, row in enumerate(rows):
             if row.grammar is not None:
                 room = self._generator.max_new_tokens - len(row.written.tokens)
                 logits_BV[place] = row.grammar.restrict(logits_BV[place], room)
         if sampling.temperature == 0:
             tokens_B = logits_BV.argmax(-1)
         else:
-            drawn_B = torch.tensor([row.draw.random() for row in self._rows], dtype=torch.float64)
+            drawn_B = torch.tensor([row.draw.random() for row in rows], dtype=torch.float64)
             tokens_B = _sample(logits_BV / sampling.temperature, sampling.top_p, drawn_B)
         chosen_B = logprobs_BV.gather(-1, tokens_B[:, None])[:, 0].tolist()
-        for row, token, logprob in zip(self._rows, tokens_B.tolist(), chosen_B, strict=True):
+        for row, token, logprob in zip(rows, tokens_B.tolist(), chosen_B, strict=True):
             row.written.tokens.append(token)
             row.written.logprobs.append(logprob)
             row.written.ended = token in self._generator.end_ids
             if row.grammar is not None:
                 row.grammar.accept(token)
-        return tokens_B.tolist()
 
 
 def _without_holes(stays: list[bool]) -> list[int]:

@@ -41,6 +41,7 @@ class LocalPolicy:
             batch_size=settings.batch_size,
             cache_tokens=settings.prefix_cache_tokens,
             sampling=Sampling(settings.temperature, settings.top_p, settings.seed),
+            speculative_tokens=settings.speculative_tokens,
         )
         self.grammars = None
         if settings.constrained:
@@ -118,9 +119,9 @@ class LocalDeciding:
         return list(range(first, self._count))
 
     def advance(self) -> list[tuple[int, Decision]]:
-        """Writes a token of every answer; the decisions that are made with it, by their states' numbers."""
+        """Writes on at every answer; the decisions that are made with it, by their states' numbers."""
         made, self._decided = self._decided, []
-        for written in self._batch.write_token():
+        for written in self._batch.write_tokens():
             asked = self._asked.pop(id(written))
             made.append((asked.number, self._decision(asked, written)))
         return made

@@ -16,12 +16,14 @@ from functools import cache
 import numpy as np
 import torch
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from lam_train.batching.pack import Pack
 
 NAME, FLEX = "lam_tree", "lam_flex"  # as transformers attention implementations
 QUERIES = 128  # most in a block: its scores stay in the processor's cache
 FLEX_BLOCK = 128  # tokens of a block of FlexAttention's mask; a shorter row would get its kernel for decoding
+FEW_QUERIES = 16  # of tokens that a generation reads at once
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")  # those whose attention is what `TreeAttention` computes
 
 
@@ -154,6 +156,9 @@ def tree_attention(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if tree is None:
+        few = 1 < query.shape[2] <= FEW_QUERIES and module.config.model_type in MODEL_TYPES
+        if few and attention_mask is not None and attention_mask.shape[1] == 1 and not dropout:
+            return _of_few_queries(query, key, value, attention_mask, scaling), None
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
         )
@@ -171,6 +176,20 @@ def tree_attention(
     grouped = query[0].reshape(groups, heads // groups, tokens, width)
     out = TreeAttention.apply(grouped, key[0], value[0], tree, scale, sliding_window)
     return out.reshape(1, heads, tokens, width).transpose(1, 2), None
+
+
+def _of_few_queries(query, key, value, mask, scaling: float | None) -> torch.Tensor:
+    """[B, T, H, D] of few queries (B rows): SDPA with the heads that share keys as more queries of one head.
+
+    As transformers does for a single query; for several it copies every key and value for each head. `mask` is
+    [B, 1, T, K].
+    """
+    rows, heads, tokens, width = query.shape
+    groups = key.shape[1]
+    repeats = heads // groups
+    together = query.reshape(rows, groups, repeats * tokens, width)
+    out = scaled_dot_product_attention(together, key, value, attn_mask=mask.repeat(1, 1, repeats, 1), scale=scaling)
+    return out.view(rows, heads, tokens, width).transpose(1, 2)
 
 
 def flex_masks(pack: Pack, windows: Iterable[int | None]) -> dict[int | None, BlockMask]:

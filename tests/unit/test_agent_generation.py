@@ -8,7 +8,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from lam_train.agent.generation import Generator, Sampling, Written
+from lam_train.agent.guesses import Guesses
 from lam_train.agent.prefix_cache import PrefixCache, tokens_in
+from lam_train.model.tree_attention import NAME, register
 
 END = 2
 LIMIT = 14
@@ -37,17 +39,19 @@ def one_thread():
 
 def built(name):
     """In float64: what is left of a difference is a mistake, not rounding."""
+    register()
     torch.manual_seed(0)
     mixed = {"use_sliding_window": True, "sliding_window": 9, "max_window_layers": 1}
     models = {
         "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
+        "llama, as loaded": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, attn_implementation=NAME)),
         "sliding window": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=7)),
-        "windows in some layers": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES, **mixed)),
+        "windows in some layers": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES, **mixed, attn_implementation=NAME)),
     }
     return models[name]().double().eval()
 
 
-@pytest.fixture(scope="module", params=["llama", "sliding window", "windows in some layers"])
+@pytest.fixture(scope="module", params=["llama", "llama, as loaded", "sliding window", "windows in some layers"])
 def any_model(request):
     return built(request.param)
 
@@ -138,15 +142,15 @@ def test_prompts_that_join_between_tokens_are_answered_as_alone(any_model, batch
     batch, answers, complete = generator(any_model, batch_size=batch_size).batch(), [], []
     while len(answers) < len(given) or len(batch):
         answers += batch.add(given[len(answers) : len(answers) + int(draw.integers(4))])
-        complete += batch.write_token()
+        complete += batch.write_tokens()
     assert_same(answers, [by_definition(any_model, prompt) for prompt in given])
     assert {id(answer) for answer in complete} == {id(answer) for answer in answers}
     assert [id(answer) for answer in complete] != [id(answer) for answer in answers]
-    assert batch.write_token() == []
+    assert batch.write_tokens() == []
 
 
 def test_places_that_become_free_are_taken(model, expected, sizes):
-    generator(model, batch_size=4).write(prompts())
+    generator(model, batch_size=4, speculative_tokens=0).write(prompts())
     assert sum(sizes) == sum(len(answer.tokens) for answer in expected)
     assert sizes == sorted(sizes, reverse=True) and sizes[0] == 4  # full until no prompt waits
 
@@ -274,10 +278,77 @@ def test_a_pass_that_fails_leaves_no_empty_slots(model, monkeypatch):
 
 
 def test_finished_answers_leave_the_batch(model, expected, sizes):
-    generator(model, batch_size=64).write(prompts())
+    generator(model, batch_size=64, speculative_tokens=0).write(prompts())
     lengths = [len(answer.tokens) for answer in expected]
     assert sizes == [sum(length > step for length in lengths) for step in range(max(lengths))]
     assert sizes[0] > sizes[-1]
+
+
+# Guesses ------------------------------------------------------------------------------------------------------------
+
+
+class Adversary:
+    """Guesses that are right, wrong from some token on, wrong at once, or none."""
+
+    def __init__(self, answers: dict[tuple[int, ...], list[int]]) -> None:
+        self.answers, self.draw = answers, np.random.default_rng(0)
+
+    def learn(self, prompt, answer) -> None:
+        pass
+
+    def after(self, prompt, answer, count) -> list[int]:
+        guess = self.answers[tuple(prompt)][len(answer) :][: self.draw.integers(count + 1)]
+        wrong = int(self.draw.integers(6))
+        return [token if place < wrong else (token + 1) % 60 for place, token in enumerate(guess)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_no_guess_right_or_wrong_changes_an_answer(any_model, batch_size):
+    given = prompts()
+    wanted = [by_definition(any_model, prompt) for prompt in given]
+    writes = generator(any_model, batch_size=batch_size, speculative_tokens=5)
+    writes.guesses = Adversary({tuple(p): answer.tokens for p, answer in zip(given, wanted, strict=True)})
+    assert_same(writes.write(given), wanted)
+
+
+@pytest.mark.parametrize("changes", [{}, {"sampling": Sampling(temperature=1.0, top_p=0.9, seed=3)}])
+def test_answers_that_are_known_take_few_passes(model, sizes, changes):
+    writes = generator(model, batch_size=4, **changes)
+    passes, answers = [], []
+    for _ in range(2):
+        writes._asked.clear()  # so that the same is drawn again
+        answers.append(writes.write(prompts()))
+        passes.append(len(sizes))
+        sizes.clear()
+    assert_same(answers[1], answers[0])
+    assert passes[1] < passes[0] / 2
+    without = generator(model, batch_size=4, speculative_tokens=0, **changes).write(prompts())
+    assert_same(answers[0], without)
+
+
+def test_the_longest_suffix_that_is_known_is_followed():
+    guesses = Guesses()
+    prompt = [7, 8, 9, 10]
+    assert guesses.after(prompt, [], 3) == []
+    guesses.learn(prompt, [20, 21, 22, 23])
+    guesses.learn([1, *prompt], [20, 21, 30, 31])
+    assert guesses.after([5, *prompt], [], 3) == [20, 21, 30]  # the one that was written last
+    assert guesses.after(prompt, [20, 21], 2) == [30, 31]
+    assert guesses.after([5, 5, 5], [44, 22], 9) == [23]
+    assert guesses.after([5, 5, 5], [44, 31], 9) == []  # nothing ever followed
+    guesses.learn([5, 5, 5, 5], [21, 40])
+    assert guesses.after(prompt, [20, 21], 1) == [30] and guesses.after([5, 5, 5, 5], [21], 1) == [40]
+    assert Guesses().after([3], [], 4) == []
+
+
+def test_what_is_remembered_is_bounded(monkeypatch):
+    monkeypatch.setattr("lam_train.agent.guesses.REMEMBERED", 60)
+    guesses = Guesses()
+    for first in range(0, 3000, 10):
+        guesses.learn([1, 2, 3, 4], range(first, first + 10))
+        assert len(guesses._young) + len(guesses._old) <= 60 + 2 * 30
+        assert guesses.after([1, 2, 3, 4], range(first, first + 5), 2) == [first + 5, first + 6]
+    assert guesses.after([1, 2, 3, 4], range(4), 2) == []
 
 
 # Sampling -----------------------------------------------------------------------------------------------------------
