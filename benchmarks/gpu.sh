@@ -61,9 +61,9 @@ fi
 MFU="$PYTHON benchmarks/mfu.py"
 OURS="model.path=$MODEL model.compile=true engine.dtype=bf16 batching.max_tokens=8192 launch.processes=1 trainer.batch_size=64"
 PARALLEL=$("$PYTHON" -c "import xdist" 2> /dev/null && echo "-n 6")
-part tests 150 "$PYTHON" -m pytest -q -m gpu tests/gpu -p no:cacheprovider $PARALLEL
+part tests "${TESTS_SECONDS:-150}" "$PYTHON" -m pytest -q -m gpu tests/gpu -p no:cacheprovider $PARALLEL
 # layers that compute again: as many as an H200's 140 GiB ask for; compiling them took 72 s
-part mfu_7b 200 $MFU "$OUT/mfu_7b" --shapes mistral-7b --lengths 4096 8192 --compile --checkpointing 6 20 --rows 8 --steps 2 --warmup 1
+part mfu_7b 200 $MFU "$OUT/mfu_7b" --shapes mistral-7b --lengths 4096 8192 2048 --compile --checkpointing 6 20 0 --rows 8 --steps 2 --warmup 1
 part phase2 200 "$PYTHON" benchmarks/train_speed.py "$OUT/phase2" --data "$TRAJECTORIES" --repeats 2 --steps 4 --warmup 3 --length 8192 \
     --sides lam_train "TRL bfd, Liger, pure bf16" "TRL padded, 32 by length, Liger, pure bf16" --set $OURS
 part phase1 150 "$PYTHON" benchmarks/train_speed.py "$OUT/phase1" --recipe phase1_small --data "$PLANS" --repeats 2 --steps 4 --warmup 3 \

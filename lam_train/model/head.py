@@ -1,8 +1,8 @@
 """A language model's head on the chosen positions of a pack: log-probabilities of targets, in bounded memory.
 
-The gradient of a target's log-probability by its logits is what the head needs for its backward pass, in the model's
-own type: an eighth of what autograd holds of the logits. As much of it as `logits_budget` allows is kept; of the other
-targets it is computed again, chunk by chunk.
+The gradient of a target's log-probability by its logits, its slopes, is all that the head's backward pass needs: in
+bf16 an eighth of what autograd holds of the logits. As many targets' slopes are kept as `logits_budget` allows; the
+others' are computed again, chunk by chunk.
 
 Legend: N targets of a pack, n of a chunk; D width, V vocabulary; T tokens of a row.
 """

@@ -1,5 +1,7 @@
 """What the speed benchmarks conclude: turns, ratios, and the refusal to compare sides that do not learn the same."""
 
+import os
+import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -53,3 +55,46 @@ def test_the_table_says_who_is_faster_a_token():
     assert report["sides"]["theirs"]["ours_is_faster"] == {"median": 4.0, "low": 3.0, "high": 5.0}
     assert report["sides"][OURS]["tokens_per_s"]["logical"] == 75 and report["sides"][OURS]["peak_gib"] == 3.0
     assert "| theirs | 18 |" in page(report) and "4.00 (3.00 to 5.00)" in page(report)
+
+
+STAND_IN = """#!{python}
+# In the place of a GPU machine's Python: takes each benchmark's arguments as it would, and leaves what it would.
+import runpy, sys, time
+if sys.argv[1:2] == ["-c"]:
+    raise SystemExit("import xdist" in sys.argv[2])
+if sys.argv[1:2] == ["-m"]:
+    time.sleep(30)  # the GPU tests hang
+del sys.argv[0]
+script = sys.argv[0]
+sys.path.insert(0, "benchmarks")
+args = runpy.run_path(script)["parsed"]()
+if script.endswith("head.py"):
+    raise SystemExit("out of memory")
+args.output.mkdir(parents=True)
+(args.output / "README.md").write_text("# Made by " + script)
+"""
+
+
+def test_gpu_sh_gives_every_benchmark_what_it_takes_and_tells_what_failed(tmp_path):
+    root, tools, model = Path(__file__).resolve().parents[2], tmp_path / "tools", tmp_path / "model"
+    for folder in (tools, model):
+        folder.mkdir()
+    (model / "model.safetensors").touch()
+    (tmp_path / "plans.jsonl").touch()
+    for name, text in {
+        "python": STAND_IN.format(python=sys.executable),
+        "nvidia-smi": "#!/bin/sh\necho A card\n",
+    }.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    environment = os.environ | {"PYTHON": str(tools / "python"), "TESTS_SECONDS": "1", "GPU_SECONDS": "540"}
+    environment["PATH"] = f"{tools}:{environment['PATH']}"
+    script = ["bash", str(root / "benchmarks" / "gpu.sh"), "out", "model", "model", "plans.jsonl"]
+    subprocess.run(script, cwd=tmp_path, env=environment, check=True, timeout=120)
+    rows = [line.split(" | ") for line in (tmp_path / "out" / "SUMMARY.md").read_text().splitlines() if "| " in line]
+    told = {row[0].strip("| "): row[-1].strip("| ") for row in rows}
+    assert told.pop("tests") == "failed (124), see tests.log" and told.pop("head") == "failed (1), see head.log"
+    del told["part"]
+    assert set(told) == {"mfu_7b", "phase2", "phase1", "mfu_small", "attention"}
+    assert set(told.values()) == {"done"}
+    assert "Made by benchmarks/train_speed.py" in (tmp_path / "out" / "SUMMARY.md").read_text()
