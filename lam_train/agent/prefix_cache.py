@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from lam_train.model.attention import masks_by_layer
+from lam_train.model.attention import by_paths, masks_by_layer, tree_inputs
+from lam_train.model.tree_attention import blocks_of_new
 
 ROOT = -1  # the parent of every first token
 PASS_OVERHEAD = {"cpu": 32, "cuda": 2048}
@@ -68,6 +69,7 @@ class PrefixCache:
         self._pass_tokens = pass_tokens
         self._overhead = PASS_OVERHEAD.get(model.device.type, PASS_OVERHEAD["cuda"])
         self._pairs = _pairs_a_token(model)
+        self._by_blocks = model.device.type == "cpu" and by_paths(model.config)
         self._keys_N: list[torch.Tensor] = []  # a layer's [N, H, D]
         self._values_N: list[torch.Tensor] = []
         self.computed = 0  # tokens, since the cache was made
@@ -116,8 +118,8 @@ class PrefixCache:
     def _cuts(self, prompts: list[list[int]]) -> list[int]:
         """Where the sorted prompts are cut into passes; the next pass reads what this one wrote.
 
-        In a pass every new token is compared with every row, also of prompts that it has nothing to do with: prompts
-        go together only where that costs less than a pass more.
+        With a mask every new token is compared with every row of a pass, also of prompts that it has nothing to do
+        with: prompts go together only where that costs less than a pass more.
         """
         cuts, new, rows, before = [0], 0, 0, []
         for index, prompt in enumerate(prompts):
@@ -125,7 +127,8 @@ class PrefixCache:
             missing, more = len(prompt) - max(self._known(prompt), shared), len(prompt) - shared
             together = self._cost(new + missing, rows + more)
             apart = self._cost(new, rows) + self._cost(missing, len(prompt))
-            if index and (together > apart or new + missing > self._pass_tokens):
+            too_dear = together > apart and not self._by_blocks
+            if index and (too_dear or new + missing > self._pass_tokens):
                 cuts.append(index)
                 new, rows, more = 0, 0, len(prompt)
             new, rows, before = new + missing, rows + more, prompt
@@ -180,21 +183,17 @@ class PrefixCache:
             for layer in range(self.layers):
                 keys, values = self.gather(layer, read_P)
                 cache.update(keys.transpose(0, 1)[None], values.transpose(0, 1)[None], layer)
-        columns_M = np.concatenate([past_P, new_T])
-        path_TM = (columns_M[None, :] <= new_T[:, None]) & (new_T[:, None] < forest.end_M[columns_M][None, :])
-        distance_TM = forest.depth_M[new_T][:, None] - forest.depth_M[columns_M][None, :]
-
-        def mask(window: int | None) -> torch.Tensor:
-            allowed_TM = path_TM if window is None else path_TM & (distance_TM < window)
-            return torch.from_numpy(allowed_TM)[None, None].to(device)
-
+        if self._by_blocks and len(forest.paths) > 1:
+            attention = tree_inputs(blocks_of_new(forest.end_M, known_M))
+        else:
+            attention = {"attention_mask": self._mask(forest, np.concatenate([past_P, new_T]), new_T)}
         with torch.inference_mode():
             self._model.base_model(
                 input_ids=torch.from_numpy(forest.tokens_M[new_T])[None].to(device),
                 position_ids=torch.from_numpy(forest.depth_M[new_T])[None].to(device),
-                attention_mask=masks_by_layer(self._model.config, mask),
                 past_key_values=cache,
                 use_cache=True,
+                **attention,
             )
             write_T = torch.from_numpy(slots_M[new_T]).to(device)
             for layer, held in enumerate(cache.layers):
@@ -208,6 +207,17 @@ class PrefixCache:
                         grown[: len(pool[layer])] = pool[layer]
                         pool[layer] = grown
                     pool[layer][write_T] = new
+
+    def _mask(self, forest: _Forest, columns_M: np.ndarray, new_T: np.ndarray):
+        """The `attention_mask` of the rows that are computed, on keys in this order."""
+        path_TM = (columns_M[None, :] <= new_T[:, None]) & (new_T[:, None] < forest.end_M[columns_M][None, :])
+        distance_TM = forest.depth_M[new_T][:, None] - forest.depth_M[columns_M][None, :]
+
+        def mask(window: int | None) -> torch.Tensor:
+            allowed_TM = path_TM if window is None else path_TM & (distance_TM < window)
+            return torch.from_numpy(allowed_TM)[None, None].to(self._model.device)
+
+        return masks_by_layer(self._model.config, mask)
 
     # Slots ------------------------------------------------------------------------------------------------------------
 

@@ -65,10 +65,15 @@ def model_inputs(pack: Pack, config) -> dict:
         tree = query_blocks(pack.subtree_end)
     inputs = {"input_ids": pack.tokens[None], "position_ids": pack.positions[None], "use_cache": False}
     if tree is not None:
-        placeholder = torch.empty(1, 1, 0, 0)  # four dimensions: transformers makes no mask of its own
-        return inputs | {"attention_mask": placeholder, "tree": tree}
+        return inputs | tree_inputs(tree)
     attention = masks_by_layer(config, lambda window: tree_mask(pack.subtree_end, pack.positions, window)[None, None])
     return inputs | {"attention_mask": attention}
+
+
+def tree_inputs(tree) -> dict:
+    """The keyword arguments that say a row's tree in the place of a mask."""
+    placeholder = torch.empty(1, 1, 0, 0)  # four dimensions: transformers makes no mask of its own
+    return {"attention_mask": placeholder, "tree": tree}
 
 
 def by_flex(pack: Pack, config) -> bool:

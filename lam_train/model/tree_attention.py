@@ -67,6 +67,28 @@ def query_blocks(subtree_end_T: torch.Tensor, most: int = QUERIES) -> list[Block
     return blocks
 
 
+def blocks_of_new(subtree_end_M: np.ndarray, known_M: np.ndarray) -> list[Block]:
+    """The blocks of a forest's rows that are not known, for keys of which the known ones come first.
+
+    Queries are numbered among the rows that are not known, keys as the known rows and then the others, both in the
+    forest's order. What is above a known row is known.
+    """
+    known = int(known_M.sum())
+    place_M = np.where(known_M, np.cumsum(known_M) - 1, known + np.cumsum(~known_M) - 1)
+    blocks = []
+    for block in query_blocks(torch.from_numpy(subtree_end_M)):
+        start = block.start + int(known_M[block.start : block.stop].sum())
+        if start == block.stop:
+            continue
+        keys: list[tuple[int, int]] = []
+        for first, last in block.keys:
+            new = first + int(known_M[first:last].sum())
+            keys += [(int(place_M[a]), int(place_M[b - 1]) + 1) for a, b in ((first, new), (new, last)) if a < b]
+        query = int(place_M[start]) - known
+        blocks.append(Block(query, query + block.stop - start, tuple(keys)))
+    return blocks
+
+
 def layer_window(config, layer: int) -> int | None:
     """How many positions back a layer's queries see; None: all."""
     kinds, window = getattr(config, "layer_types", None), getattr(config, "sliding_window", None)
@@ -79,7 +101,7 @@ class TreeAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q_GRTD, k_GTD, v_GTD, blocks: list[Block], scale: float, window: int | None):
         groups, repeats, _, width = q_GRTD.shape
-        scaled, keys = q_GRTD.float() * scale, k_GTD.float()
+        scaled, keys = _high(q_GRTD) * scale, _high(k_GTD)
         out_GRTD = torch.empty_like(q_GRTD)
         for block in blocks:
             weights = _weights(scaled, keys, block, window)
@@ -93,7 +115,7 @@ class TreeAttention(torch.autograd.Function):
     def backward(ctx, grad_GRTD):
         q_GRTD, k_GTD, v_GTD = ctx.saved_tensors
         groups, repeats, _, width = q_GRTD.shape
-        scaled, keys = q_GRTD.float() * ctx.scale, k_GTD.float()
+        scaled, keys = _high(q_GRTD) * ctx.scale, _high(k_GTD)
         low = scaled.to(q_GRTD.dtype)
         grad_q = torch.empty_like(q_GRTD)
         grad_k, grad_v = torch.zeros_like(keys), torch.zeros_like(keys)
@@ -101,8 +123,8 @@ class TreeAttention(torch.autograd.Function):
             weights = _weights(scaled, keys, block, ctx.window)
             grad = _queries(grad_GRTD, block)
             to_values = torch.bmm(weights.to(grad.dtype).transpose(1, 2), grad)
-            grad_weights = torch.bmm(grad, _gather(v_GTD, block).transpose(1, 2)).float()
-            grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, torch.float32).to(grad.dtype)
+            grad_weights = _high(torch.bmm(grad, _gather(v_GTD, block).transpose(1, 2)))
+            grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype).to(grad.dtype)
             own = torch.bmm(grad_scores, _gather(k_GTD, block)) * ctx.scale
             grad_q[:, :, block.start : block.stop] = own.view(groups, repeats, block.size, width)
             to_keys = torch.bmm(grad_scores.transpose(1, 2), _queries(low, block))
@@ -113,6 +135,11 @@ class TreeAttention(torch.autograd.Function):
                 grad_v[:, first:last] += to_values[:, part]
                 done = part.stop
         return grad_q, grad_k.to(k_GTD.dtype), grad_v.to(v_GTD.dtype), None, None, None
+
+
+def _high(x: torch.Tensor) -> torch.Tensor:
+    """In float32 at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _queries(x_GRTD: torch.Tensor, block: Block) -> torch.Tensor:
