@@ -219,6 +219,17 @@ def test_the_grammar_allows_every_answer_as_it_is_written(tiny, format):
             grammar.accept(token)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_guesses_change_no_constrained_answer(tiny, temperature):
+    guessed, plain = (
+        local(tiny, constrained=True, max_new_tokens=120, temperature=temperature, speculative_tokens=tokens)
+        for tokens in (8, 0)
+    )
+    for _ in range(2):
+        answers = [[decision.answer for decision in policy.decide(STATES)] for policy in (guessed, plain)]
+        assert answers[0] == answers[1]
+
+
 def test_constraints_keep_the_models_logprobs(tiny):
     """What is recorded is the model's whole distribution: the constraint only chooses among it."""
     decision = local(tiny, constrained=True, max_new_tokens=60).decide([STATES[0]])[0]
