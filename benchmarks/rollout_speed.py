@@ -6,7 +6,7 @@ In each turn every side does the same test tasks, in alternating order, greedily
 task comes in two turns, so what a side keeps of a task it has seen does not count. The sides differ in what answers
 alone; the pool is ours in all of them, so Writers act while others are decided:
 
-  ours         all prompts that wait in one batch, which a Writer joins or leaves between any two tokens; beginnings are
+  ours         all prompts that wait in one batch, which a Writer joins or leaves between any two passes; beginnings are
                kept from step to step
   unguessed    the same with policy.local.speculative_tokens=0
   plain        transformers' `generate` for one environment after the other, each prompt whole

@@ -53,7 +53,7 @@ class _Layer(DynamicLayer):
 
 
 class AnswerRows:
-    """The rows as a cache for the model: `cache`, `positions` and `mask` are the arguments of its next call.
+    """The rows as a cache for the model: after `read`, `cache`, `positions` and `mask` are what its next call takes.
 
     Buffers grow with the rows and their longest, and are let go of with the last row. What a row reads beyond the
     tokens that are then kept of it (`extend`) stays in its buffer, unseen, until it is overwritten.
@@ -116,4 +116,3 @@ class AnswerRows:
         self.lengths = lengths
         self._lengths_B1 = torch.tensor(lengths, dtype=torch.long, device=self._device)[:, None]
         self.numbers_B1 = torch.arange(len(lengths), device=self._device)[:, None]
-        self.read(1)

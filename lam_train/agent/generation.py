@@ -25,8 +25,6 @@ from lam_train.model.attention import masks_by_layer
 KEPT = 2**30  # bytes of keys and values that a prefix cache keeps where nothing else is said
 JOIN_PARTS = 4
 """Prompts that wait for a place join when so large a part of the places is free: their beginnings are read together."""
-
-
 FEWEST_GUESSED = 3
 GUESSED_AT_ONCE = {"cpu": 20, "cuda": 1024}
 """Tokens guessed for all answers together, at least FEWEST_GUESSED for each: more cost a device more than they save."""
@@ -71,6 +69,11 @@ class _Row:
     draw: random.Random
     grammar: Grammar | None
     written: Written = field(default_factory=Written)
+
+    @property
+    def last(self) -> int:
+        """The token that the model has not read yet."""
+        return self.written.tokens[-1] if self.written.tokens else self.prompt[-1]
 
     def goes_on(self, limit: int) -> bool:
         return not self.written.ended and len(self.written.tokens) < limit
@@ -139,7 +142,6 @@ class ContinuousBatch:
         self._generator = generator
         self._waiting: deque[_Row] = deque()
         self._rows: list[_Row] = []
-        self._last: list[int] = []  # the token of each row that the model has not read yet
         self._held = AnswerRows(generator.model.device, generator.batch_size)
 
     def __len__(self) -> int:
@@ -165,9 +167,7 @@ class ContinuousBatch:
             return []
         rows, guesses = self._rows, self._guess()
         width = 1 + max(map(len, guesses))
-        read = [
-            [last, *guess] + [0] * (width - 1 - len(guess)) for last, guess in zip(self._last, guesses, strict=True)
-        ]
+        read = [[row.last, *guess] + [0] * (width - 1 - len(guess)) for row, guess in zip(rows, guesses, strict=True)]
         held.read(width)
         logits_BQV = generator.model(
             input_ids=torch.tensor(read, device=generator.model.device),
@@ -178,12 +178,11 @@ class ContinuousBatch:
         ).logits
         counts = self._choose_all(logits_BQV, guesses)
         held.extend(counts)
-        self._last = [row.written.tokens[-1] for row in rows]
         stays = [row.goes_on(generator.max_new_tokens) for row in rows]
         if not all(stays):
             kept = _without_holes(stays)
             held.keep(kept)
-            self._rows, self._last = ([some[place] for place in kept] for some in (rows, self._last))
+            self._rows = [rows[place] for place in kept]
         complete = [row for row, stay in zip(rows, stays, strict=True) if not stay]
         for row in complete:
             generator.guesses.learn(row.prompt, row.written.tokens)
@@ -237,7 +236,6 @@ class ContinuousBatch:
             max(lengths) + self._generator.max_new_tokens + self._generator.speculative_tokens,
         )
         self._rows += joining
-        self._last += [row.prompt[-1] for row in joining]
 
     def _choose(self, rows: list[_Row], logits_BV: torch.Tensor) -> None:
         """Writes the next token of these rows."""

@@ -33,7 +33,7 @@ class LocalPolicySettings(Settings):
     """prompt tokens whose keys and values are kept between calls; 0 keeps none; null: as many as 1 GiB holds"""
     speculative_tokens: int = Field(8, ge=0)
     """tokens of an answer that are guessed at a time, at most, from answers before it; those that the model writes too
-    take no time of their own, and the answers stay the same; 0: none"""
+    take no pass of their own, and the answers stay the same; 0: none"""
     constrained: bool = False
     """allow only answers that can be read (needs the extra `constrained`)"""
 

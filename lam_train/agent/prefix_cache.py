@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from lam_train.model.attention import by_paths, masks_by_layer, tree_inputs
+from lam_train.model.attention import by_blocks, masks_by_layer, tree_inputs
 from lam_train.model.tree_attention import blocks_of_new
 
 ROOT = -1  # the parent of every first token
@@ -69,7 +69,7 @@ class PrefixCache:
         self._pass_tokens = pass_tokens
         self._overhead = PASS_OVERHEAD.get(model.device.type, PASS_OVERHEAD["cuda"])
         self._pairs = _pairs_a_token(model)
-        self._by_blocks = model.device.type == "cpu" and by_paths(model.config)
+        self._by_blocks = by_blocks(model.device, model.config)
         self._keys_N: list[torch.Tensor] = []  # a layer's [N, H, D]
         self._values_N: list[torch.Tensor] = []
         self.computed = 0  # tokens, since the cache was made

@@ -61,7 +61,7 @@ def model_inputs(pack: Pack, config) -> dict:
         pack = pack.padded(FLEX_BLOCK)
         windows = (layer_window(config, layer) for layer in range(config.num_hidden_layers))
         tree = flex_masks(pack, windows)
-    elif by_blocks(pack, config):
+    elif by_blocks(pack.tokens.device, config):
         tree = query_blocks(pack.subtree_end)
     inputs = {"input_ids": pack.tokens[None], "position_ids": pack.positions[None], "use_cache": False}
     if tree is not None:
@@ -85,9 +85,9 @@ def by_flex(pack: Pack, config) -> bool:
     return True
 
 
-def by_blocks(pack: Pack, config) -> bool:
-    """Whether a pack's attention is computed block by block of queries (`TreeAttention`)."""
-    return by_paths(config) and pack.tokens.device.type == "cpu"
+def by_blocks(device: torch.device, config) -> bool:
+    """Whether a tree's attention is computed block by block of queries there (`TreeAttention`)."""
+    return by_paths(config) and device.type == "cpu"
 
 
 def by_paths(config) -> bool:

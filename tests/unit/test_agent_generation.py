@@ -5,12 +5,22 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
+from lam_train.agent import prefix_cache
 from lam_train.agent.generation import Generator, Sampling, Written
 from lam_train.agent.guesses import Guesses
 from lam_train.agent.prefix_cache import PrefixCache, tokens_in
-from lam_train.model.tree_attention import NAME, register
+from lam_train.model.tree_attention import NAME, blocks_of_new, register
 
 END = 2
 LIMIT = 14
@@ -244,6 +254,29 @@ def test_prompts_go_together_where_that_costs_less(model, monkeypatch):
     passes.clear()
     cache.slots([*windows, [*windows[0], 2]])
     assert passes == [1]
+
+
+def test_a_pass_that_attends_path_by_path_takes_all_prompts(monkeypatch):
+    model, seen = built("llama, as loaded"), []
+    monkeypatch.setattr(prefix_cache, "blocks_of_new", lambda *given: seen.append(0) or blocks_of_new(*given))
+    draw = np.random.default_rng(0)
+    windows = [draw.integers(3, 60, 100).tolist() for _ in range(3)]
+    cache = PrefixCache(model, 10_000)
+    cache.slots([windows[0]])
+    assert not seen  # one prompt alone keeps its mask
+    cache.slots([[*window, *draw.integers(3, 60, 40).tolist()] for window in windows])
+    assert len(seen) == 1
+
+
+def test_few_queries_of_a_model_that_caps_its_scores_are_not_attended_without():
+    torch.manual_seed(0)
+    sizes = {key: value for key, value in SIZES.items() if key != "num_hidden_layers"}
+    register()
+    config = Gemma2Config(**sizes, num_hidden_layers=1, head_dim=8, attn_implementation=NAME)
+    mask = torch.ones(1, 1, 4, 4, dtype=torch.bool).tril()
+    with pytest.raises(ValueError, match="softcap"), torch.no_grad():
+        masks = {"full_attention": mask, "sliding_attention": mask}
+        Gemma2ForCausalLM(config)(input_ids=torch.tensor([[5, 6, 7, 8]]), attention_mask=masks)
 
 
 def test_the_oldest_is_forgotten_first(model):

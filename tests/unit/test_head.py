@@ -9,7 +9,7 @@ from lam_train.batching.loader import Loader
 from lam_train.errors import UserError
 from lam_train.language.sample import Sample, Samples, Segment
 from lam_train.model import head as head_module
-from lam_train.model.head import BYTES_IN_WORK, ChunkedHead, chunk_sizes, log_probabilities
+from lam_train.model.head import BYTES_IN_WORK, ChunkedHead, chunk_sizes, log_probabilities, most_bytes
 from lam_train.model.load import LoraSettings, ModelSettings, load_model
 from lam_train.model.policy_value import PolicyValue
 from lam_train.model.trainable import TrainableModel, add_lora
@@ -77,7 +77,7 @@ def test_no_more_logits_than_the_budget_are_held(monkeypatch, learns):
         assert max(seen) == AT_ONCE and sum(seen) == 60 + 39  # those whose slopes were not kept, computed again
 
 
-def test_a_small_rows_head_is_computed_once_and_frozen_ones_have_no_gradient():
+def test_a_frozen_head_has_no_gradient_and_passes_it_on():
     head = torch.nn.Linear(8, 50, bias=False)
     head.__class__, head.logits_budget = ChunkedHead, 2**20
     head.requires_grad_(False)
@@ -164,6 +164,7 @@ def test_the_estimate_of_memory_knows_the_budget():
         estimate_memory(config, ModelSettings(source="tiny", logits_budget=b), engine, 1, 4096)["together"]
         for b in (2**20, 2**40)
     )
+    assert most_bytes(config.vocab_size, 4, 2**20, 4096) <= 2**20
     whole = (BYTES_IN_WORK + 4) * config.vocab_size * 4096
     rows, kept = chunk_sizes(config.vocab_size, 4, 2**20)
     assert large - small == pytest.approx((whole - (BYTES_IN_WORK * rows + 4 * kept) * config.vocab_size) / 2**30)
