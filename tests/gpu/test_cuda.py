@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from lam_train.agent.generation import Sampling
 from lam_train.batching.layout import BatchingSettings
+from lam_train.model.head import BYTES_IN_WORK, ChunkedHead, log_probabilities
 from lam_train.model.layers import compile_layers
 from lam_train.model.load import ModelSettings, load_model
 from lam_train.model.trainable import TrainableModel
@@ -11,6 +13,7 @@ from lam_train.phases.run import run
 from lam_train.recipe import compose_recipe
 from tests.conftest import base_overrides, metrics
 from tests.invariant.test_trees import FORESTS, loss_and_gradients, samples_of, tiny
+from tests.unit.test_agent_generation import Adversary, assert_same, built, by_definition, generator, prompts
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 
@@ -71,3 +74,53 @@ def test_phase1_trains_and_goes_on_on_a_gpu(plans, tmp_path, stage, dtype):
         assert run(compose_recipe(more), more) == 0
     rows = metrics(tmp_path / "run")
     assert [row["step"] for row in rows] == [1, 2, 3] and rows[2]["loss"] < rows[0]["loss"]
+
+
+@pytest.mark.parametrize("entropies", [False, True])
+@pytest.mark.parametrize("at_once", [1, 10, 1000])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)])
+def test_the_head_gives_what_autograd_gives_in_fp64(dtype, tolerance, at_once, entropies):
+    """Of 300 targets: a chunk of 1, 10 or all, and the slopes of some of them or all kept."""
+    torch.set_float32_matmul_precision("highest")
+    torch.manual_seed(0)
+    weight_VD, hidden_ND = torch.randn(997, 64, device="cuda") / 8, torch.randn(300, 64, device="cuda")
+    targets_N, weights_N = torch.randint(997, (300,), device="cuda"), torch.rand(300, device="cuda")
+    found = []
+    for kind in (torch.float64, dtype):
+        head = torch.nn.Linear(64, 997, bias=False, device="cuda", dtype=kind)
+        with torch.no_grad():
+            head.weight.copy_(weight_VD.to(dtype))
+        given = hidden_ND.to(dtype).to(kind).requires_grad_()
+        if kind == torch.float64:
+            outputs = log_probabilities(head(given), targets_N, entropies)
+        else:
+            head.__class__, head.logits_budget = ChunkedHead, 2 * at_once * BYTES_IN_WORK * 997
+            outputs = head(given, targets_N, entropies)
+        logprobs = outputs[0] if entropies else outputs
+        (logprobs * weights_N).sum().backward()
+        found.append((outputs.detach().double(), head.weight.grad.double(), given.grad.double()))
+    for exact, mine in zip(*found, strict=True):
+        assert (mine - exact).norm() < tolerance * exact.norm()
+
+
+@pytest.mark.parametrize("name", ["llama, as loaded", "sliding window", "windows in some layers"])
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_answers_with_cache_and_guesses_are_those_by_definition(name, batch_size):
+    """In float64, so that what is left of a difference is a mistake; guesses right, wrong and none."""
+    model, given = built(name), prompts()
+    wanted = [by_definition(model, prompt) for prompt in given]
+    writes = generator(model.to("cuda"), batch_size=batch_size, speculative_tokens=5)
+    assert_same(writes.write(given), wanted)
+    writes.guesses = Adversary({tuple(p): answer.tokens for p, answer in zip(given, wanted, strict=True)})
+    assert_same(writes.write(given), wanted)
+
+
+def test_guesses_change_no_sample():
+    model = built("llama, as loaded").to("cuda")
+    drawn = [
+        generator(model, batch_size=4, speculative_tokens=count, sampling=Sampling(1.0, 0.9, seed=3))
+        for count in (0, 8)
+    ]
+    for _ in range(2):  # the second time there is something to guess from
+        plain, guessed = (writes.write(prompts()) for writes in drawn)
+        assert_same(guessed, plain)
