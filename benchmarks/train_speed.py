@@ -47,9 +47,12 @@ ON_A_GPU = {  # instead of those above: with Liger's kernels
     "TRL padded, 8 by length, Liger, pure bf16": ["--batch=8", "--sorted", "--liger", "--precision=pure"],
     "TRL padded, 32 by length, Liger, pure bf16": ["--batch=32", "--sorted", "--liger", "--precision=pure"],
     "TRL bfd, Liger, pure bf16": ["--packing=bfd", "--liger", "--precision=pure"],
+    "TRL bfd, 4 rows of 2048, Liger, pure bf16": [
+        "--packing=bfd", "--batch=4", "--length=2048", "--liger", "--precision=pure",
+    ],
     "TRL bfd, Liger": ["--packing=bfd", "--liger"],
     "TRL bfd, FlexAttention, pure bf16": ["--packing=bfd", "--precision=pure", "--attention=flex_attention"],
-}
+}  # fmt: skip
 
 
 def main() -> None:
@@ -114,7 +117,7 @@ def run_trl(name: str, folder: str, args, work: Path) -> dict:
     output = work / "trl.json"
     script = [str(HERE / "peers" / "trl_sft.py"), folder, str(args.output / "samples.jsonl"), str(output)]
     settings = (SIDES | ON_A_GPU)[name]
-    peak = measured([sys.executable, *script, *settings, f"--length={args.length}"], work / "out.log")
+    peak = measured([sys.executable, *script, f"--length={args.length}", *settings], work / "out.log")
     found = json.loads(output.read_text())
     return timed(found["steps"], found["gpu_memory_gib"] or peak, args.warmup)
 
@@ -130,8 +133,8 @@ def measured(command: list[str], log: Path, environment: dict[str, str] | None =
 
 
 def timed(steps: list[dict], peak: float, warmup: int = 1) -> dict:
-    """Sums over all steps but the first, which warm up; the loss is the mean over all supervised tokens."""
-    counted = steps[warmup:]
+    """Sums over whole steps but the first, which warm up; the loss is the mean over all supervised tokens."""
+    counted = [step for step in steps[warmup:] if step.get("whole", True)]
     supervised = sum(step["supervised"] for step in steps)
     return {
         **{key: sum(step[key] for step in counted) for key in ("seconds", "logical", "physical", "supervised")},

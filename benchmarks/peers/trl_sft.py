@@ -1,8 +1,9 @@
 """TRL's SFTTrainer on given samples: trl_sft.py MODEL_FOLDER SAMPLES.jsonl OUTPUT.json [settings]
 
 A line of SAMPLES.jsonl is one optimizer step: a list of {"input_ids": [...], "labels": [...]}. Everything is TRL's own,
-its packing and its loss too; the learning rate is so small that no weight moves, so that losses can be compared. A
-step's seconds go from the end of the step before to its own end: loading, forward, backward, update.
+its packing and its loss too; the learning rate is so small that no weight moves, so that losses can be compared. Every
+sample is learned once; packed rows do not end where steps do, so the last step may have fewer (`whole`: false).
+A step's seconds go from the end of the step before to its own end: loading, forward, backward, update.
 """
 
 import argparse
@@ -75,15 +76,15 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(args.model)
 
     def trainer_of(accumulation: int) -> InOrder:
-        config = config_of(args, accumulation, len(steps))
+        config = config_of(args, accumulation)
         made = InOrder(model, config, train_dataset=dataset, processing_class=tokenizer)
         made.data_collator = Counting(made.data_collator)
         return made
 
     accumulation = -(-len(steps[0]) // args.batch)
-    if args.packing:  # as many rows a step as TRL's packing makes of them
+    if args.packing:  # so many rows a step that there are no more steps
         rows = len(trainer_of(1).train_dataset)
-        accumulation = max(1, round(rows / len(steps) / args.batch))
+        accumulation = -(-rows // (len(steps) * args.batch))
     trainer, clock = trainer_of(accumulation), Clock()
     trainer.add_callback(clock)
     trainer.train()
@@ -100,10 +101,10 @@ def alone() -> None:
     os.environ.update({name: str(value) for name, value in world.items()})
 
 
-def config_of(args, accumulation: int, steps: int) -> SFTConfig:
+def config_of(args, accumulation: int) -> SFTConfig:
     return SFTConfig(
         output_dir=str(args.output) + ".trl", per_device_train_batch_size=args.batch,
-        gradient_accumulation_steps=accumulation, max_steps=steps, learning_rate=1e-12,
+        gradient_accumulation_steps=accumulation, num_train_epochs=1, learning_rate=1e-12,
         lr_scheduler_type="constant", warmup_steps=0, logging_steps=1, save_strategy="no", report_to="none",
         disable_tqdm=True, packing=bool(args.packing), packing_strategy=args.packing or "bfd",
         max_length=args.length, bf16=args.precision == "autocast" or args.deepspeed, shuffle_dataset=False,
@@ -120,7 +121,8 @@ def rows_of(trainer: SFTTrainer, clock: Clock, accumulation: int) -> list[dict]:
     for place, loss in enumerate(losses):
         mine = counts[place * accumulation : (place + 1) * accumulation]
         sums = {key: sum(count[key] for count in mine) for key in counts[0]}
-        found.append({"seconds": clock.ends[place + 1] - clock.ends[place], "loss": loss, **sums})
+        seconds, whole = clock.ends[place + 1] - clock.ends[place], len(mine) == accumulation
+        found.append({"seconds": seconds, "loss": loss, "whole": whole, **sums})
     return found
 
 

@@ -13,11 +13,15 @@ from lam_train.phases.run import run
 from lam_train.recipe import compose_recipe
 from tests.conftest import base_overrides, metrics
 from tests.invariant.test_trees import FORESTS, loss_and_gradients, samples_of, tiny
+from tests.unit import test_phase4b as phase4b
 from tests.unit.test_agent_generation import Adversary, assert_same, built, by_definition, generator, prompts
+
+judged = phase4b.judged  # the fixture
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 
 
+LOGPROBS = 1e-5  # a generator tells them in fp32, whose log-softmax a GPU and a CPU round differently
 COMPILED = ("three levels", "several trees in a row")  # compiling takes long
 
 
@@ -110,9 +114,9 @@ def test_answers_with_cache_and_guesses_are_those_by_definition(name, batch_size
     model, given = built(name), prompts()
     wanted = [by_definition(model, prompt) for prompt in given]
     writes = generator(model.to("cuda"), batch_size=batch_size, speculative_tokens=5)
-    assert_same(writes.write(given), wanted)
+    assert_same(writes.write(given), wanted, LOGPROBS)
     writes.guesses = Adversary({tuple(p): answer.tokens for p, answer in zip(given, wanted, strict=True)})
-    assert_same(writes.write(given), wanted)
+    assert_same(writes.write(given), wanted, LOGPROBS)
 
 
 def test_guesses_change_no_sample():
@@ -123,4 +127,12 @@ def test_guesses_change_no_sample():
     ]
     for _ in range(2):  # the second time there is something to guess from
         plain, guessed = (writes.write(prompts()) for writes in drawn)
-        assert_same(guessed, plain)
+        assert_same(guessed, plain, LOGPROBS)
+
+
+def test_ppo_samples_judges_and_learns_on_a_gpu(judged, tmp_path):
+    assert phase4b.run(judged, tmp_path / "ppo", *phase4b.SAMPLED, "launch.processes=1") == 0
+    rows = metrics(tmp_path / "ppo")
+    assert [row["iteration"] for row in rows] == [0] * 4 + [1] * 4
+    assert rows[0]["ratio"] == pytest.approx(1, abs=1e-5) and rows[0]["kl"] == pytest.approx(0, abs=1e-5)
+    assert rows[4]["kl"] > 0 and (tmp_path / "ppo/model/model.safetensors").exists()
