@@ -216,7 +216,7 @@ def _of_few_queries(query, key, value, mask, scaling: float | None) -> torch.Ten
     repeats = heads // groups
     together = query.reshape(rows, groups, repeats * tokens, width)
     out = scaled_dot_product_attention(together, key, value, attn_mask=mask.repeat(1, 1, repeats, 1), scale=scaling)
-    return out.view(rows, heads, tokens, width).transpose(1, 2)
+    return out.reshape(rows, heads, tokens, width).transpose(1, 2)  # a GPU's kernels give it in another layout
 
 
 def flex_masks(pack: Pack, windows: Iterable[int | None]) -> dict[int | None, BlockMask]:

@@ -21,7 +21,9 @@ judged = phase4b.judged  # the fixture
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 
 
-LOGPROBS = 1e-5  # a generator tells them in fp32, whose log-softmax a GPU and a CPU round differently
+LOGPROBS = (
+    1e-4  # transformers' norms are fp32 in a float64 model too, and a GPU sums in another order for other batches
+)
 COMPILED = ("three levels", "several trees in a row")  # compiling takes long
 
 
@@ -111,9 +113,9 @@ def test_the_head_gives_what_autograd_gives_in_fp64(dtype, tolerance, at_once, e
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
 def test_answers_with_cache_and_guesses_are_those_by_definition(name, batch_size):
     """In float64, so that what is left of a difference is a mistake; guesses right, wrong and none."""
-    model, given = built(name), prompts()
+    model, given = built(name).to("cuda"), prompts()
     wanted = [by_definition(model, prompt) for prompt in given]
-    writes = generator(model.to("cuda"), batch_size=batch_size, speculative_tokens=5)
+    writes = generator(model, batch_size=batch_size, speculative_tokens=5)
     assert_same(writes.write(given), wanted, LOGPROBS)
     writes.guesses = Adversary({tuple(p): answer.tokens for p, answer in zip(given, wanted, strict=True)})
     assert_same(writes.write(given), wanted, LOGPROBS)

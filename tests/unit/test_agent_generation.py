@@ -20,6 +20,7 @@ from lam_train.agent import prefix_cache
 from lam_train.agent.generation import Generator, Sampling, Written
 from lam_train.agent.guesses import Guesses
 from lam_train.agent.prefix_cache import PrefixCache, tokens_in
+from lam_train.model import tree_attention
 from lam_train.model.tree_attention import NAME, blocks_of_new, register
 
 END = 2
@@ -84,7 +85,7 @@ def by_definition(model, prompt, limit=LIMIT, ends=(END,)) -> Written:
     written, ids = Written(), list(prompt)
     with torch.no_grad():
         for _ in range(limit):
-            logprobs = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+            logprobs = model(torch.tensor([ids], device=model.device)).logits[0, -1].log_softmax(-1)
             token = int(logprobs.argmax())
             ids.append(token)
             written.tokens.append(token)
@@ -277,6 +278,25 @@ def test_few_queries_of_a_model_that_caps_its_scores_are_not_attended_without():
     with pytest.raises(ValueError, match="softcap"), torch.no_grad():
         masks = {"full_attention": mask, "sliding_attention": mask}
         Gemma2ForCausalLM(config)(input_ids=torch.tensor([[5, 6, 7, 8]]), attention_mask=masks)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_few_queries_attend_as_heads_with_keys_of_their_own(monkeypatch, transposed):
+    """SDPA's kernels on a GPU give their output with the heads behind the queries in memory."""
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def as_on_a_gpu(*given, **named):
+        return attend(*given, **named).transpose(1, 2).contiguous().transpose(1, 2)
+
+    if transposed:
+        monkeypatch.setattr(tree_attention, "scaled_dot_product_attention", as_on_a_gpu)
+    torch.manual_seed(0)
+    query = torch.randn(3, 6, 4, 8)
+    key, value = torch.randn(2, 3, 2, 11, 8)
+    mask = torch.rand(3, 1, 4, 11) > 0.3
+    whole = attend(query, key.repeat_interleave(3, 1), value.repeat_interleave(3, 1), attn_mask=mask, scale=0.3)
+    found = tree_attention._of_few_queries(query, key, value, mask, 0.3)
+    torch.testing.assert_close(found, whole.transpose(1, 2))
 
 
 def test_the_oldest_is_forgotten_first(model):
