@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# GPU tests and benchmarks within nine minutes, on a machine with one H200-class GPU and no network:
+# GPU tests and benchmarks, nine minutes a call, on a machine with one H200-class GPU and no network:
 #
 #     bash benchmarks/gpu.sh OUTPUT_FOLDER MODEL_FOLDER TRAJECTORIES FAILURES PLANS [WHEELS_FOLDER]
 #
 # MODEL_FOLDER: SmolLM2's config.json and tokenizer; where it holds no weights, random ones of that shape are made.
 # TRAJECTORIES, FAILURES, PLANS: what +recipe=collect, +recipe=explore and +recipe=collect_plans left (a few hundred are
-# enough; PLANS is the train.jsonl). WHEELS_FOLDER: what pip cannot fetch there, installed without dependencies, beside what is there. PYTHON
-# (python3) has PyTorch with CUDA. Each part has its own time limit and log, a part that fails does not end the others,
-# and SUMMARY.md says what each gave. GPU_SECONDS (540) is the limit of all: what is left then is left out. PARTS picks:
-# on a slow machine "tests mfu_7b" and "phase2 phase1" may need a call each.
+# enough; PLANS is the train.jsonl). WHEELS_FOLDER: what pip cannot fetch there, installed without dependencies, beside
+# what is there. PYTHON (python3) has PyTorch with CUDA. Each part has its own time limit and log, a part that fails does
+# not end the others, and SUMMARY.md says what each gave. GPU_SECONDS (540) is the limit of all: what is left then is left
+# out. PARTS picks: without it, those that fitted into nine minutes on an H200, by their times; "ppo decide mfu_small
+# attention" is the other call. TURNS (1) of all sides where we are measured against TRL.
 # shellcheck disable=SC2086  # lists of settings are meant to be split
 set -uo pipefail
 OUT=$(mkdir -p "$1" && cd "$1" && pwd) MODEL=$(cd "$2" && pwd) TRAJECTORIES=$(cd "$3" && pwd) FAILURES=$(cd "$4" && pwd)
 PLANS=$(readlink -f "$5") WHEELS=${6:-}
-PYTHON=${PYTHON:-python3} GPU_SECONDS=${GPU_SECONDS:-540}
-PARTS=${PARTS:-tests mfu_7b phase2 phase1 ppo decide mfu_small attention head}
+PYTHON=${PYTHON:-python3} GPU_SECONDS=${GPU_SECONDS:-540} TURNS=${TURNS:-1}
+PARTS=${PARTS:-tests mfu_7b head phase2 phase1}
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
 cd "$(dirname "$0")/.."
@@ -64,24 +65,24 @@ PARALLEL=$("$PYTHON" -c "import xdist" 2> /dev/null && echo "-n 6")
 part tests "${TESTS_SECONDS:-150}" "$PYTHON" -m pytest -q -m gpu tests/gpu -p no:cacheprovider $PARALLEL
 # layers that compute again: as many as an H200's 140 GiB ask for; compiling them took 72 s
 part mfu_7b 200 $MFU "$OUT/mfu_7b" --shapes mistral-7b --lengths 4096 8192 2048 --compile --checkpointing 6 20 0 --rows 8 --steps 2 --warmup 1
-part phase2 280 "$PYTHON" benchmarks/train_speed.py "$OUT/phase2" --data "$TRAJECTORIES" --repeats 2 --steps 4 --warmup 3 --length 8192 \
+part head 60 "$PYTHON" benchmarks/head.py "$OUT/head" --targets 8192
+part phase2 280 "$PYTHON" benchmarks/train_speed.py "$OUT/phase2" --data "$TRAJECTORIES" --repeats "$TURNS" --steps 4 --warmup 3 --length 8192 \
     --sides lam_train "TRL bfd, 4 rows of 2048, Liger, pure bf16" "TRL padded, 32 by length, Liger, pure bf16" --set $OURS trainer.batch_size=64
-part phase1 280 "$PYTHON" benchmarks/train_speed.py "$OUT/phase1" --recipe phase1_small --data "$PLANS" --repeats 2 --steps 4 --warmup 3 \
-    --length 8192 --sides lam_train "TRL bfd, Liger, pure bf16" "TRL bfd, 4 rows of 2048, Liger, pure bf16" --set $OURS trainer.batch_size=256
+part phase1 280 "$PYTHON" benchmarks/train_speed.py "$OUT/phase1" --recipe phase1_small --data "$PLANS" --repeats "$TURNS" --steps 4 --warmup 3 \
+    --length 8192 --sides lam_train "TRL bfd, Liger, pure bf16" --set $OURS trainer.batch_size=256
 # answers of the random model itself, and a reward model of one step: neither is timed
 part reward 90 "$PYTHON" -m lam_train +recipe=phase4a_small "data.train=[$TRAJECTORIES,$FAILURES]" $OURS trainer.batch_size=32 \
     trainer.max_steps=1 checkpoint.every_steps=null "run_dir=$SCRATCH/4a"
-part answers 120 "$PYTHON" -m lam_train +recipe=phase4b_small "data.train=[$TRAJECTORIES,$FAILURES]" $OURS trainer.batch_size=64 trainer.epochs=1 \
-    ppo.actions=sampled ppo.states=80 ppo.answers=4 ppo.probe_states=0 "ppo.reward_model=$SCRATCH/4a/model" policy.local.max_new_tokens=40 \
+part answers 150 "$PYTHON" -m lam_train +recipe=phase4b_small "data.train=[$TRAJECTORIES,$FAILURES]" $OURS trainer.batch_size=32 trainer.epochs=1 \
+    ppo.actions=sampled ppo.states=40 ppo.answers=4 ppo.probe_states=0 "ppo.reward_model=$SCRATCH/4a/model" policy.local.max_new_tokens=40 policy.local.batch_size=64 \
     trainer.max_steps=1 checkpoint.every_steps=null export.at_end=false "run_dir=$SCRATCH/4b"
 part ppo 240 "$PYTHON" benchmarks/ppo_speed.py "$OUT/ppo" --answers "$SCRATCH/4b/experience/answers-000.jsonl" --model "$MODEL" \
-    --reward-model "$SCRATCH/4a/model" --data "$TRAJECTORIES,$FAILURES" --batch 64 --repeats 2 \
+    --reward-model "$SCRATCH/4a/model" --data "$TRAJECTORIES,$FAILURES" --batch 32 --repeats "$TURNS" \
     --sides lam_train "TRL GRPO, 8, pure bf16" "TRL GRPO, 32, pure bf16" --set $OURS policy.local.max_new_tokens=40
 part decide 60 "$PYTHON" benchmarks/agent_decide.py "$TRAJECTORIES"/episodes-00000.jsonl "$OUT/decide/decide.json" --model "$MODEL" --batches 8 32
 part mfu_small 150 $MFU "$OUT/mfu_small" --shapes qwen3-0.6b smollm2-135m --lengths 4096 8192 --compile --rows 4 --steps 3
 part attention 60 "$PYTHON" benchmarks/tree_attention.py "$OUT/attention" --data "$TRAJECTORIES" --dtypes bf16 --rows 2 --repeats 3 \
     --set "model.path=$MODEL" batching.max_tokens=8192 trainer.batch_size=64
-part head 60 "$PYTHON" benchmarks/head.py "$OUT/head" --targets 8192
 for result in mfu_7b mfu_small attention phase2 phase1 ppo head; do
     if [ -f "$OUT/$result/README.md" ]; then { echo; cat "$OUT/$result/README.md"; } >> "$SUMMARY"; fi
 done
