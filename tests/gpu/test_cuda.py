@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from lam_train.agent.generation import Sampling
+from lam_train.agent.local_policy import LocalPolicy
+from lam_train.agent.policy_settings import LocalPolicySettings
 from lam_train.batching.layout import BatchingSettings
 from lam_train.model.head import BYTES_IN_WORK, ChunkedHead, log_probabilities
 from lam_train.model.layers import compile_layers
@@ -13,6 +15,7 @@ from lam_train.phases.run import run
 from lam_train.recipe import compose_recipe
 from tests.conftest import base_overrides, metrics
 from tests.invariant.test_trees import FORESTS, loss_and_gradients, samples_of, tiny
+from tests.unit import test_agent_policies as policies
 from tests.unit import test_phase4b as phase4b
 from tests.unit.test_agent_generation import Adversary, assert_same, built, by_definition, generator, prompts
 
@@ -130,6 +133,17 @@ def test_guesses_change_no_sample():
     for _ in range(2):  # the second time there is something to guess from
         plain, guessed = (writes.write(prompts()) for writes in drawn)
         assert_same(guessed, plain, LOGPROBS)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 1.0, "top_p": 0.9}])
+def test_a_policy_whose_answers_are_constrained_acts(dtype, sampling):
+    pytest.importorskip("llguidance")
+    given = {"constrained": True, "max_new_tokens": 400, "device": "cuda", "dtype": dtype, **sampling}
+    policy = LocalPolicy.load(ModelSettings(source="tiny"), policies.COMPACT, LocalPolicySettings(**given))
+    for _ in range(2):  # the second time there is something to guess from
+        for decision in policy.decide(policies.STATES):
+            assert decision.action is not None and decision.answer_tokens[-1] in policy.end_ids
 
 
 def test_ppo_samples_judges_and_learns_on_a_gpu(judged, tmp_path):

@@ -364,7 +364,8 @@ def test_who_answers_is_a_models_files_and_how_it_answers(tmp_path):
     assert list(policies) == ["expert", "untrained", "LAM2"]
     assert identities["untrained"] == "tiny"
     assert identities["every episode"] == "the default settings"
-    assert who("policy.local.batch_size=3", "evaluate_online.limit=3")[1] == identities
+    faster = ["policy.local.batch_size=3", "policy.local.speculative_tokens=0"]
+    assert who(*faster, "evaluate_online.limit=3")[1] == identities
     assert who("format.kind=compact", "format.history=2")[1]["LAM2"] == identities["LAM2"] + ", kind=compact history=2"
     assert who("policy.local.max_new_tokens=9")[1]["untrained"] == "tiny, max_new_tokens=9"
     assert who("episode.max_steps=5")[1]["every episode"] == "max_steps=5"
