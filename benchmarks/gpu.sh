@@ -8,14 +8,14 @@
 # enough; PLANS is the train.jsonl). WHEELS_FOLDER: what pip cannot fetch there, installed without dependencies, beside
 # what is there. PYTHON (python3) has PyTorch with CUDA. Each part has its own time limit and log, a part that fails does
 # not end the others, and SUMMARY.md says what each gave. GPU_SECONDS (540) is the limit of all: what is left then is left
-# out. PARTS picks: without it, those that fitted into nine minutes on an H200, by their times; "ppo decide mfu_small
+# out. PARTS picks: without it, those that fit into nine minutes on an H200, reckoned from their times; "ppo decide
 # attention" is the other call. TURNS (1) of all sides where we are measured against TRL.
 # shellcheck disable=SC2086  # lists of settings are meant to be split
 set -uo pipefail
 OUT=$(mkdir -p "$1" && cd "$1" && pwd) MODEL=$(cd "$2" && pwd) TRAJECTORIES=$(cd "$3" && pwd) FAILURES=$(cd "$4" && pwd)
 PLANS=$(readlink -f "$5") WHEELS=${6:-}
 PYTHON=${PYTHON:-python3} GPU_SECONDS=${GPU_SECONDS:-540} TURNS=${TURNS:-1}
-PARTS=${PARTS:-tests mfu_7b head phase2 phase1}
+PARTS=${PARTS:-tests mfu_7b head phase2 phase1 mfu_small}
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
 cd "$(dirname "$0")/.."
@@ -60,17 +60,18 @@ AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(sys.argv[1])).save_p
 fi
 
 MFU="$PYTHON benchmarks/mfu.py"
-OURS="model.path=$MODEL model.compile=true engine.dtype=bf16 batching.max_tokens=8192 launch.processes=1"
-PARALLEL=$("$PYTHON" -c "import xdist" 2> /dev/null && echo "-n 6")
+OURS="model.path=$MODEL engine.dtype=bf16 batching.max_tokens=8192 launch.processes=1"
+PARALLEL=$("$PYTHON" -c "import xdist" 2> /dev/null && echo "-n 12")
 part tests "${TESTS_SECONDS:-150}" "$PYTHON" -m pytest -q -m gpu tests/gpu -p no:cacheprovider $PARALLEL
 # layers that compute again: as many as an H200's 140 GiB ask for; compiling them took 72 s
 part mfu_7b 200 $MFU "$OUT/mfu_7b" --shapes mistral-7b --lengths 4096 8192 2048 --compile --checkpointing 6 20 0 --rows 8 --steps 2 --warmup 1
 part head 60 "$PYTHON" benchmarks/head.py "$OUT/head" --targets 8192
 part phase2 280 "$PYTHON" benchmarks/train_speed.py "$OUT/phase2" --data "$TRAJECTORIES" --repeats "$TURNS" --steps 4 --warmup 3 --length 8192 \
-    --sides lam_train "TRL bfd, 4 rows of 2048, Liger, pure bf16" "TRL padded, 32 by length, Liger, pure bf16" --set $OURS trainer.batch_size=64
+    --sides lam_train "TRL bfd, 4 rows of 2048, Liger, pure bf16" "TRL padded, 32 by length, Liger, pure bf16" --set $OURS model.compile=true trainer.batch_size=64
 part phase1 280 "$PYTHON" benchmarks/train_speed.py "$OUT/phase1" --recipe phase1_small --data "$PLANS" --repeats "$TURNS" --steps 4 --warmup 3 \
-    --length 8192 --sides lam_train "TRL bfd, Liger, pure bf16" --set $OURS trainer.batch_size=256
-# answers of the random model itself, and a reward model of one step: neither is timed
+    --length 8192 --sides lam_train "TRL bfd, Liger, pure bf16" --set $OURS model.compile=true trainer.batch_size=256
+# answers of the random model itself, and a reward model of one step: neither is timed. PPO's first pass over the answers
+# is, and would be mostly compiling
 part reward 90 "$PYTHON" -m lam_train +recipe=phase4a_small "data.train=[$TRAJECTORIES,$FAILURES]" $OURS trainer.batch_size=32 \
     trainer.max_steps=1 checkpoint.every_steps=null "run_dir=$SCRATCH/4a"
 part answers 150 "$PYTHON" -m lam_train +recipe=phase4b_small "data.train=[$TRAJECTORIES,$FAILURES]" $OURS trainer.batch_size=32 trainer.epochs=1 \
@@ -80,7 +81,7 @@ part ppo 240 "$PYTHON" benchmarks/ppo_speed.py "$OUT/ppo" --answers "$SCRATCH/4b
     --reward-model "$SCRATCH/4a/model" --data "$TRAJECTORIES,$FAILURES" --batch 32 --repeats "$TURNS" \
     --sides lam_train "TRL GRPO, 8, pure bf16" "TRL GRPO, 32, pure bf16" --set $OURS policy.local.max_new_tokens=40
 part decide 60 "$PYTHON" benchmarks/agent_decide.py "$TRAJECTORIES"/episodes-00000.jsonl "$OUT/decide/decide.json" --model "$MODEL" --batches 8 32
-part mfu_small 150 $MFU "$OUT/mfu_small" --shapes qwen3-0.6b smollm2-135m --lengths 4096 8192 --compile --rows 4 --steps 3
+part mfu_small 150 $MFU "$OUT/mfu_small" --shapes qwen3-0.6b smollm2-135m --lengths 4096 8192 --compile --rows 4 --steps 2 --warmup 1
 part attention 60 "$PYTHON" benchmarks/tree_attention.py "$OUT/attention" --data "$TRAJECTORIES" --dtypes bf16 --rows 2 --repeats 3 \
     --set "model.path=$MODEL" batching.max_tokens=8192 trainer.batch_size=64
 for result in mfu_7b mfu_small attention phase2 phase1 ppo head; do

@@ -99,7 +99,7 @@ def one_shape(args) -> list[dict]:
 
 
 def steps_at(engine, row: dict, steps: int, warmup: int) -> dict:
-    """What `steps` optimizer steps of the row's length and number took."""
+    """What `steps` optimizer steps of the row's length and number took, after `warmup` of one row."""
     length, document, rows, device = row["length"], row["document"], row["rows"], engine.device
     rng = np.random.default_rng(0)
     made = []
@@ -112,10 +112,10 @@ def steps_at(engine, row: dict, steps: int, warmup: int) -> dict:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     seconds = []
-    for _ in range(steps + warmup):
+    for step in range(-warmup, steps):
         synchronize()
         begun = time.perf_counter()
-        for _ in range(rows):
+        for _ in range(rows if step >= 0 else 1):
             moved = pack.to(device)
             engine.backward(imitation(engine(moved), moved) / targets, scale_wrt_gas=False)
         engine.step()
