@@ -1,13 +1,14 @@
 """How fast a local model decides: with the prefix cache, without it, and as transformers' `generate` does it.
 
-    OMP_NUM_THREADS=1 python benchmarks/agent_decide.py TRAJECTORIES.jsonl OUTPUT.json [--dtype bf16] [--answer 24]
+    OMP_NUM_THREADS=1 python benchmarks/agent_decide.py TRAJECTORIES.jsonl OUTPUT_FOLDER [--dtype bf16] [--answer 24]
 
 The states are those of real episodes, played as a pool of environments does: B episodes at a time, of several tasks,
 one state of each in a call. Every side sees the same calls in turn, so that other work on the machine falls on all
 alike; every answer has the same number of tokens, whatever the model would say, and none of them is guessed. Seconds
 are of `decide` as a whole: prompts written and tokenized, computed, answered. With the cache, the first call of a kind
 fills it, as in real life. Beside the clock's seconds stand the processor's, of this process alone: with one thread they
-hardly depend on what else the machine does, and the rates are reckoned from them; on a GPU from the clock's.
+hardly depend on what else the machine does, and the rates are reckoned from them; on a GPU from the clock's. Writes
+decide.json and README.md.
 """
 
 import argparse
@@ -29,9 +30,11 @@ from lam_train.language.step_format import StepFormat
 from lam_train.language.steps import step_prompt
 from lam_train.model.load import ModelSettings, load_model, load_tokenizer
 from lam_train.records import State, Trajectory, read_jsonl
+from lam_train.report.markdown import table
 from lam_train.train.engine import DTYPES
 
 Side = Callable[[list[State]], None]
+SIDES = GENERATE, UNCACHED, CACHED = "generate", "no cache", "cache"
 
 
 def calls(trajectories: list[Trajectory], batch: int, count: int) -> list[list[State]]:
@@ -83,9 +86,9 @@ def measure(args, batch: int) -> dict:
     cached = with_policy(model, language, format, args.answer, None)
     uncached = with_policy(model, language, format, args.answer, 0)
     sides: dict[str, Side] = {
-        "generate": with_generate(model, language, format, args.answer),
-        "no cache": uncached.decide,
-        "cache": cached.decide,
+        GENERATE: with_generate(model, language, format, args.answer),
+        UNCACHED: uncached.decide,
+        CACHED: cached.decide,
     }
     trajectories = list(read_jsonl(args.trajectories, Trajectory))
     seconds: dict[str, list[float]] = {name: [] for name in sides}
@@ -137,6 +140,7 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     args = parsed()
+    args.output.mkdir(parents=True, exist_ok=True)
     report = {
         "date": time.strftime("%Y-%m-%d"),
         "hardware": hardware(),
@@ -155,10 +159,27 @@ def main() -> None:
     }
     for batch in args.batches:
         report["results"].append(measure(args, batch))
-        print(json.dumps(report["results"][-1], indent=1), flush=True)
-    report["load_after"] = os.getloadavg()[0]
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        report["load_after"] = os.getloadavg()[0]
+        (args.output / "decide.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        (args.output / "README.md").write_text(page(report), encoding="utf-8")
+    print(page(report))
+
+
+def page(report: dict) -> str:
+    head = ["states a call", "side", "s a call", "processor's", "answer tokens/s", "prompt and answer tokens/s"]
+    body = [
+        [str(found["batch"]), side, f"{found[side]['clock_seconds_median']:.2f}",
+         f"{found[side]['processor_seconds_median']:.2f}", f"{found[side]['answer_tokens_per_s']:,.0f}",
+         f"{found[side]['prompt_and_answer_tokens_per_s']:,}"]
+        for found in report["results"] for side in SIDES
+    ]  # fmt: skip
+    facts = [
+        f"- {report['date']}, {report['hardware']}, {report['threads']} threads; {report['dtype']}"
+        + (f"; {report['note']}" if report["note"] else ""),
+        f"- {report['results'][0]['calls']} calls, {report['answer_tokens']} tokens an answer, "
+        f"{report['results'][0]['prompt_tokens_mean']} a prompt in the mean; medians of seconds, rates over all calls",
+    ]
+    return "\n".join(["# Decisions of a local model", "", *facts, "", *table(head, body)]) + "\n"
 
 
 if __name__ == "__main__":

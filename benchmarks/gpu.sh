@@ -80,11 +80,11 @@ part answers 150 "$PYTHON" -m lam_train +recipe=phase4b_small "data.train=[$TRAJ
 part ppo 240 "$PYTHON" benchmarks/ppo_speed.py "$OUT/ppo" --answers "$SCRATCH/4b/experience/answers-000.jsonl" --model "$MODEL" \
     --reward-model "$SCRATCH/4a/model" --data "$TRAJECTORIES,$FAILURES" --batch 32 --repeats "$TURNS" \
     --sides lam_train "TRL GRPO, 8, pure bf16" "TRL GRPO, 32, pure bf16" --set $OURS policy.local.max_new_tokens=40
-part decide 60 "$PYTHON" benchmarks/agent_decide.py "$TRAJECTORIES"/episodes-00000.jsonl "$OUT/decide/decide.json" --model "$MODEL" --batches 8 32
+part decide 60 "$PYTHON" benchmarks/agent_decide.py "$TRAJECTORIES"/episodes-00000.jsonl "$OUT/decide" --model "$MODEL" --batches 8 32
 part mfu_small 150 $MFU "$OUT/mfu_small" --shapes qwen3-0.6b smollm2-135m --lengths 4096 8192 --compile --rows 4 --steps 2 --warmup 1
 part attention 60 "$PYTHON" benchmarks/tree_attention.py "$OUT/attention" --data "$TRAJECTORIES" --dtypes bf16 --rows 2 --repeats 3 \
     --set "model.path=$MODEL" batching.max_tokens=8192 trainer.batch_size=64
-for result in mfu_7b mfu_small attention phase2 phase1 ppo head; do
+for result in mfu_7b mfu_small head phase2 phase1 ppo decide attention; do
     if [ -f "$OUT/$result/README.md" ]; then { echo; cat "$OUT/$result/README.md"; } >> "$SUMMARY"; fi
 done
 rm -rf "$OUT"/*/work "$OUT"/*/samples.jsonl

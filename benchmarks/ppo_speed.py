@@ -121,7 +121,8 @@ def run_ours(overrides: list[str], answers: list[Answered], work: Path) -> dict:
 def run_trl(name: str, args, work: Path) -> dict:
     script, environment = "trl_grpo.py", None
     if "PPO" in name:
-        script, environment = "trl_ppo.py", {**os.environ, "PYTHONPATH": str(args.trl_with_ppo)}
+        path = os.pathsep.join(filter(None, [str(args.trl_with_ppo), os.environ.get("PYTHONPATH")]))
+        script, environment = "trl_ppo.py", {**os.environ, "PYTHONPATH": path}
     answers = str(args.output / "answers.jsonl")
     command = [sys.executable, str(HERE / "peers" / script), args.model, answers, str(work / "trl.json")]
     command += (SIDES | ON_A_GPU)[name]

@@ -135,6 +135,8 @@ def measured(command: list[str], log: Path, environment: dict[str, str] | None =
 def timed(steps: list[dict], peak: float, warmup: int = 1) -> dict:
     """Sums over whole steps but the first, which warm up; the loss is the mean over all supervised tokens."""
     counted = [step for step in steps[warmup:] if step.get("whole", True)]
+    if not counted:
+        raise SystemExit(f"of {len(steps)} steps, {warmup} of them to warm up, none is whole: take more --steps")
     supervised = sum(step["supervised"] for step in steps)
     return {
         **{key: sum(step[key] for step in counted) for key in ("seconds", "logical", "physical", "supervised")},
