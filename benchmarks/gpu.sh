@@ -24,12 +24,19 @@ if [ -n "$WHEELS" ]; then
     "$PYTHON" -m pip install --no-index --no-deps --no-compile -q --target "$SCRATCH/site" "$WHEELS"/*.whl || exit 1
 fi
 
+# One package that is missing would let every part fail, one after the other
+VERSIONS=$("$PYTHON" -c '
+import torch, transformers, trl, lam_train.agent.local_policy, lam_train.train.trainer
+print("torch", torch.__version__, "transformers", transformers.__version__)') || {
+    echo "$PYTHON lacks what is named above: put it into the WHEELS_FOLDER" >&2
+    exit 1
+}
 SUMMARY=$OUT/SUMMARY.md
 {
     echo "# On a GPU"
     echo
     echo "- $(date +%F), $(nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader)"
-    echo "- $("$PYTHON" -c 'import torch, transformers; print("torch", torch.__version__, "transformers", transformers.__version__)')"
+    echo "- $VERSIONS"
     echo
     echo "| part | seconds | status |"
     echo "|---|---|---|"

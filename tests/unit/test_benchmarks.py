@@ -70,7 +70,7 @@ STAND_IN = """#!{python}
 # In the place of a GPU machine's Python: takes each benchmark's arguments as it would, and leaves what it would.
 import runpy, sys, time
 if sys.argv[1:2] == ["-c"]:
-    raise SystemExit("import xdist" in sys.argv[2])
+    raise SystemExit({lacks!r} in sys.argv[2])
 if sys.argv[1:3] == ["-m", "pytest"]:
     time.sleep(30)  # the GPU tests hang
 if sys.argv[1:3] == ["-m", "lam_train"]:
@@ -87,14 +87,15 @@ args.output.mkdir(parents=True)
 """
 
 
-def test_gpu_sh_gives_every_benchmark_what_it_takes_and_tells_what_failed(tmp_path):
-    root, tools, model = Path(__file__).resolve().parents[2], tmp_path / "tools", tmp_path / "model"
-    for folder in (tools, model):
-        folder.mkdir()
+def gpu_sh(folder: Path, lacks: str) -> subprocess.CompletedProcess:
+    """Runs the script into `folder`/out, where a package is missing."""
+    root, tools, model = Path(__file__).resolve().parents[2], folder / "tools", folder / "model"
+    for made in (tools, model):
+        made.mkdir()
     (model / "model.safetensors").touch()
-    (tmp_path / "plans.jsonl").touch()
+    (folder / "plans.jsonl").touch()
     for name, text in {
-        "python": STAND_IN.format(python=sys.executable),
+        "python": STAND_IN.format(python=sys.executable, lacks=lacks),
         "nvidia-smi": "#!/bin/sh\necho A card\n",
     }.items():
         (tools / name).write_text(text)
@@ -102,7 +103,12 @@ def test_gpu_sh_gives_every_benchmark_what_it_takes_and_tells_what_failed(tmp_pa
     environment = os.environ | {"PYTHON": str(tools / "python"), "TESTS_SECONDS": "1", "PARTS": PARTS}
     environment["PATH"] = f"{tools}:{environment['PATH']}"
     script = ["bash", str(root / "benchmarks" / "gpu.sh"), "out", "model", "model", "model", "plans.jsonl"]
-    subprocess.run(script, cwd=tmp_path, env=environment, check=True, timeout=120)
+    return subprocess.run(script, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_gpu_sh_gives_every_benchmark_what_it_takes_and_tells_what_failed(tmp_path):
+    done = gpu_sh(tmp_path, lacks="import xdist")
+    assert done.returncode == 0, done.stderr
     rows = [line.split(" | ") for line in (tmp_path / "out" / "SUMMARY.md").read_text().splitlines() if "| " in line]
     told = {row[0].strip("| "): row[-1].strip("| ") for row in rows}
     assert told.pop("tests") == "failed (124), see tests.log" and told.pop("head") == "failed (1), see head.log"
@@ -110,3 +116,9 @@ def test_gpu_sh_gives_every_benchmark_what_it_takes_and_tells_what_failed(tmp_pa
     assert set(told) == {"mfu_7b", "phase2", "phase1", "reward", "answers", "ppo", "decide", "mfu_small", "attention"}
     assert set(told.values()) == {"done"}
     assert "Made by benchmarks/train_speed.py" in (tmp_path / "out" / "SUMMARY.md").read_text()
+
+
+def test_gpu_sh_begins_nothing_where_a_package_is_missing(tmp_path):
+    done = gpu_sh(tmp_path, lacks="trl")
+    assert done.returncode == 1 and "put it into the WHEELS_FOLDER" in done.stderr
+    assert not list((tmp_path / "out").iterdir())
