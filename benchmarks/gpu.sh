@@ -12,8 +12,16 @@
 # attention" is the other call. TURNS (1) of all sides where we are measured against TRL.
 # shellcheck disable=SC2086  # lists of settings are meant to be split
 set -uo pipefail
-OUT=$(mkdir -p "$1" && cd "$1" && pwd) MODEL=$(cd "$2" && pwd) TRAJECTORIES=$(cd "$3" && pwd) FAILURES=$(cd "$4" && pwd)
-PLANS=$(readlink -f "$5") WHEELS=${6:-}
+if [ $# -lt 5 ] || [ $# -gt 6 ]; then
+    sed -n '2,/^# shellcheck/{/^# shellcheck/!s/^# \{0,1\}//p}' "$0" >&2
+    exit 2
+fi
+for given in "${@:2}"; do
+    if [ ! -e "$given" ]; then echo "$given: no such file or folder" >&2; exit 2; fi
+done
+mkdir -p "$1" || exit 2
+OUT=$(realpath "$1") MODEL=$(realpath "$2") TRAJECTORIES=$(realpath "$3") FAILURES=$(realpath "$4") PLANS=$(realpath "$5")
+WHEELS=${6:+$(realpath "$6")}
 PYTHON=${PYTHON:-python3} GPU_SECONDS=${GPU_SECONDS:-540} TURNS=${TURNS:-1}
 PARTS=${PARTS:-tests mfu_7b head phase2 phase1 mfu_small}
 SCRATCH=$(mktemp -d)

@@ -118,6 +118,16 @@ def test_gpu_sh_gives_every_benchmark_what_it_takes_and_tells_what_failed(tmp_pa
     assert "Made by benchmarks/train_speed.py" in (tmp_path / "out" / "SUMMARY.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [([], "benchmarks/gpu.sh OUTPUT_FOLDER"), (["out", *["missing"] * 4], "missing: no such file or folder")],
+)
+def test_gpu_sh_says_what_it_takes(tmp_path, given, said):
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu.sh"
+    done = subprocess.run(["bash", str(script), *given], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and said in done.stderr and not list(tmp_path.iterdir())
+
+
 def test_gpu_sh_begins_nothing_where_a_package_is_missing(tmp_path):
     done = gpu_sh(tmp_path, lacks="trl")
     assert done.returncode == 1 and "put it into the WHEELS_FOLDER" in done.stderr
