@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydantic import PositiveInt
-from scipy.stats import rankdata
 
 from lam_train.records import Record, Split
 from lam_train.settings import Settings
@@ -115,6 +114,8 @@ def auc(scores: Sequence[float], labels: Sequence[float]) -> float | None:
     positives, negatives = int(positive_N.sum()), int((~positive_N).sum())
     if not positives or not negatives:
         return None
+    from scipy.stats import rankdata  # half a second to import, and a recipe's schema imports this file
+
     ranks = rankdata(scores_N)[positive_N].sum()
     return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
 

@@ -2,7 +2,10 @@
 
 import ast
 import random
+import re
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -128,6 +131,15 @@ def test_it_never_sees_what_the_checker_knows():
             assert "tasks" not in (module or ""), f"{path.name} imports {module}"
             name = node.attr if isinstance(node, ast.Attribute) else ""
             assert name not in ("operations", "family", "wording"), f"{path.name} reads .{name}"
+
+
+def test_every_pattern_is_a_regular_expression_and_none_is_compiled_before_it_is_asked():
+    """All of them take more than a second to compile, which every command would pay that reads a recipe."""
+    check = "import lam_train.recipe; from lam_train.apps.writer.expert.grammar import PATTERNS; "
+    check += "print(sum('regex' in vars(pattern) for pattern in PATTERNS))"
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout == "0\n"
+    for pattern in grammar.PATTERNS:
+        assert pattern.regex.groups >= len(re.findall(r"<\w+>", pattern.words)), pattern.words
 
 
 def test_a_decision_takes_milliseconds(tasks):

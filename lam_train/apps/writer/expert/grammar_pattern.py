@@ -1,9 +1,10 @@
-"""A pattern of the grammar: words with slots, as `bold <target>`, compiled to a regular expression."""
+"""A pattern of the grammar: words with slots, as `bold <target>`, a regular expression once it is asked."""
 
 import itertools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from lam_train.apps.writer.expert import grammar_targets as targets
@@ -54,8 +55,15 @@ class Pattern:
     """What a clause may look like, and what it then means."""
 
     operation: str
-    regex: re.Pattern[str]
+    words: str
     fixed: Mapping[str, str]
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """Compiled when it is first asked: all patterns together take more than a second, which every command paid."""
+        count = itertools.count()
+        written = re.sub(r"<(\w+)>", lambda slot: f"(?P<{slot[1]}__{next(count)}>{SLOTS[slot[1]][0]})", self.words)
+        return re.compile(written, re.IGNORECASE)
 
     def read(self, clause: str, quotations: list[str]) -> Subtask | None:
         """The subtask that the whole clause asks for, or None."""
@@ -75,7 +83,5 @@ class Pattern:
 
 
 def pattern(operation: str, words: str, **fixed: str) -> Pattern:
-    """Compiles words with slots; a slot may stand in several alternatives. `fixed`: values that the words imply."""
-    count = itertools.count()
-    regex = re.sub(r"<(\w+)>", lambda slot: f"(?P<{slot[1]}__{next(count)}>{SLOTS[slot[1]][0]})", words)
-    return Pattern(operation, re.compile(regex, re.IGNORECASE), fixed)
+    """Words with slots; a slot may stand in several alternatives. `fixed`: values that the words imply."""
+    return Pattern(operation, words, fixed)
