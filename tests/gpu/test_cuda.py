@@ -7,6 +7,7 @@ from lam_train.agent.generation import Sampling
 from lam_train.agent.local_policy import LocalPolicy
 from lam_train.agent.policy_settings import LocalPolicySettings
 from lam_train.batching.layout import BatchingSettings
+from lam_train.language.step_format import StepFormat
 from lam_train.model.head import BYTES_IN_WORK, ChunkedHead, log_probabilities
 from lam_train.model.layers import compile_layers
 from lam_train.model.load import ModelSettings, load_model
@@ -14,8 +15,8 @@ from lam_train.model.trainable import TrainableModel
 from lam_train.phases.run import run
 from lam_train.recipe import compose_recipe
 from tests.conftest import base_overrides, metrics
+from tests.hand_made import trajectory
 from tests.invariant.test_trees import FORESTS, loss_and_gradients, samples_of, tiny
-from tests.unit import test_agent_policies as policies
 from tests.unit import test_phase4b as phase4b
 from tests.unit.test_agent_generation import Adversary, assert_same, built, by_definition, generator, prompts
 
@@ -139,9 +140,9 @@ def test_guesses_change_no_sample():
 def test_a_policy_whose_answers_are_constrained_acts(dtype, sampling):
     pytest.importorskip("llguidance")
     given = {"constrained": True, "max_new_tokens": 400, "device": "cuda", "dtype": dtype, **sampling}
-    policy = LocalPolicy.load(ModelSettings(source="tiny"), policies.COMPACT, LocalPolicySettings(**given))
+    policy = LocalPolicy.load(ModelSettings(source="tiny"), StepFormat(kind="compact"), LocalPolicySettings(**given))
     for _ in range(2):  # the second time there is something to guess from
-        for decision in policy.decide(policies.STATES):
+        for decision in policy.decide([state for number in range(3) for state in trajectory(number).states()]):
             assert decision.action is not None and decision.answer_tokens[-1] in policy.end_ids
 
 
