@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from mfu import synchronize
 from training_facts import hardware
 
 from lam_train.agent.local_policy import LocalPolicy, LocalPolicySettings
@@ -65,9 +66,13 @@ def with_generate(model, language: Language, format: StepFormat, answer: int) ->
     return decide
 
 
-def with_policy(model, language: Language, format: StepFormat, answer: int, cache_tokens: int | None) -> LocalPolicy:
+def with_policy(
+    model, language: Language, format: StepFormat, answer: int, batch: int, cache_tokens: int | None
+) -> LocalPolicy:
     """Our way; 0 cache tokens share within a call only."""
-    settings = LocalPolicySettings(max_new_tokens=answer, prefix_cache_tokens=cache_tokens, speculative_tokens=0)
+    settings = LocalPolicySettings(
+        max_new_tokens=answer, batch_size=batch, prefix_cache_tokens=cache_tokens, speculative_tokens=0
+    )
     policy = LocalPolicy(model, language, format, settings)
     policy.generator.end_ids = frozenset()
     return policy
@@ -83,8 +88,8 @@ def measure(args, batch: int) -> dict:
     language, format = Language(load_tokenizer(model_settings)), format_of(args)
     on_gpu = torch.cuda.is_available()
     model = load_model(model_settings, DTYPES[args.dtype]).to("cuda" if on_gpu else "cpu").eval()
-    cached = with_policy(model, language, format, args.answer, None)
-    uncached = with_policy(model, language, format, args.answer, 0)
+    cached = with_policy(model, language, format, args.answer, batch, None)
+    uncached = with_policy(model, language, format, args.answer, batch, 0)
     sides: dict[str, Side] = {
         GENERATE: with_generate(model, language, format, args.answer),
         UNCACHED: uncached.decide,
@@ -100,6 +105,7 @@ def measure(args, batch: int) -> dict:
         for name in order:
             started, busy = time.perf_counter(), time.process_time()
             sides[name](states)
+            synchronize()
             seconds[name].append(time.perf_counter() - started)
             processor[name].append(time.process_time() - busy)
     found = {

@@ -86,7 +86,7 @@ part phase2 280 "$PYTHON" benchmarks/train_speed.py "$OUT/phase2" --data "$TRAJE
 part phase1 280 "$PYTHON" benchmarks/train_speed.py "$OUT/phase1" --recipe phase1_small --data "$PLANS" --repeats "$TURNS" --steps 4 --warmup 3 \
     --length 8192 --sides lam_train "TRL bfd, Liger, pure bf16" --set $OURS model.compile=true trainer.batch_size=256
 # answers of the random model itself, and a reward model of one step: neither is timed. PPO's first pass over the answers
-# is, and would be mostly compiling
+# is, and compiling would count in it
 part reward 90 "$PYTHON" -m lam_train +recipe=phase4a_small "data.train=[$TRAJECTORIES,$FAILURES]" $OURS trainer.batch_size=32 \
     trainer.max_steps=1 checkpoint.every_steps=null "run_dir=$SCRATCH/4a"
 part answers 150 "$PYTHON" -m lam_train +recipe=phase4b_small "data.train=[$TRAJECTORIES,$FAILURES]" $OURS trainer.batch_size=32 trainer.epochs=1 \

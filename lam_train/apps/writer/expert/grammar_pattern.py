@@ -60,7 +60,7 @@ class Pattern:
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
-        """Compiled when it is first asked: all patterns together take more than a second, which every command paid."""
+        """Compiled when it is first asked: all together take a second, and every recipe's schema imports them."""
         count = itertools.count()
         written = re.sub(r"<(\w+)>", lambda slot: f"(?P<{slot[1]}__{next(count)}>{SLOTS[slot[1]][0]})", self.words)
         return re.compile(written, re.IGNORECASE)
