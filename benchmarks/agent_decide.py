@@ -1,4 +1,4 @@
-"""How fast a local model decides: with the prefix cache, without it, and as transformers' `generate` does it.
+"""How fast a local model decides: with the prefix cache and without, and as transformers' `generate` does it.
 
     OMP_NUM_THREADS=1 python benchmarks/agent_decide.py TRAJECTORIES.jsonl OUTPUT_FOLDER [--dtype bf16] [--answer 24]
 
@@ -35,7 +35,7 @@ from lam_train.report.markdown import table
 from lam_train.train.engine import DTYPES
 
 Side = Callable[[list[State]], None]
-SIDES = GENERATE, UNCACHED, CACHED = "generate", "no cache", "cache"
+SIDES = GENERATE, UNCACHED, NOT_RECORDED, CACHED = "generate", "no cache", "cache, no CUDA graphs", "cache"
 
 
 def calls(trajectories: list[Trajectory], batch: int, count: int) -> list[list[State]]:
@@ -67,11 +67,21 @@ def with_generate(model, language: Language, format: StepFormat, answer: int) ->
 
 
 def with_policy(
-    model, language: Language, format: StepFormat, answer: int, batch: int, cache_tokens: int | None
+    model,
+    language: Language,
+    format: StepFormat,
+    answer: int,
+    batch: int,
+    cache_tokens: int | None = None,
+    cuda_graphs: bool = True,
 ) -> LocalPolicy:
     """Our way; 0 cache tokens share within a call only."""
     settings = LocalPolicySettings(
-        max_new_tokens=answer, batch_size=batch, prefix_cache_tokens=cache_tokens, speculative_tokens=0
+        max_new_tokens=answer,
+        batch_size=batch,
+        prefix_cache_tokens=cache_tokens,
+        speculative_tokens=0,
+        cuda_graphs=cuda_graphs,
     )
     policy = LocalPolicy(model, language, format, settings)
     policy.generator.end_ids = frozenset()
@@ -88,13 +98,15 @@ def measure(args, batch: int) -> dict:
     language, format = Language(load_tokenizer(model_settings)), format_of(args)
     on_gpu = torch.cuda.is_available()
     model = load_model(model_settings, DTYPES[args.dtype]).to("cuda" if on_gpu else "cpu").eval()
-    cached = with_policy(model, language, format, args.answer, batch, None)
-    uncached = with_policy(model, language, format, args.answer, batch, 0)
+    asked = model, language, format, args.answer
+    cached = with_policy(*asked, batch)
     sides: dict[str, Side] = {
-        GENERATE: with_generate(model, language, format, args.answer),
-        UNCACHED: uncached.decide,
+        GENERATE: with_generate(*asked),
+        UNCACHED: with_policy(*asked, batch, cache_tokens=0).decide,
         CACHED: cached.decide,
     }
+    if on_gpu:
+        sides[NOT_RECORDED] = with_policy(*asked, batch, cuda_graphs=False).decide
     trajectories = list(read_jsonl(args.trajectories, Trajectory))
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     processor: dict[str, list[float]] = {name: [] for name in sides}
@@ -177,7 +189,7 @@ def page(report: dict) -> str:
         [str(found["batch"]), side, f"{found[side]['clock_seconds_median']:.2f}",
          f"{found[side]['processor_seconds_median']:.2f}", f"{found[side]['answer_tokens_per_s']:,.0f}",
          f"{found[side]['prompt_and_answer_tokens_per_s']:,}"]
-        for found in report["results"] for side in SIDES
+        for found in report["results"] for side in SIDES if side in found
     ]  # fmt: skip
     facts = [
         f"- {report['date']}, {report['hardware']}, {report['threads']} threads; {report['dtype']}"

@@ -19,13 +19,13 @@ class _Layer(DynamicLayer):
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_, **__):
         """Takes the tokens that each row reads, [B, H, Q, D]; gives all that the rows hold, [B, H, K, D]."""
-        rows = self.rows
+        reading = self.rows.reading
         for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[rows.numbers_B1, :, rows.positions] = states.transpose(1, 2)
-        return tuple(buffer[: len(rows), :, : rows.columns] for buffer in self.buffers)
+            buffer[reading.numbers_B1, :, reading.positions_BQ] = states.transpose(1, 2)
+        return tuple(buffer[: len(reading.numbers_B1), :, : reading.columns] for buffer in self.buffers)
 
     def get_seq_length(self) -> int:
-        return self.rows.columns - self.rows.positions.shape[1]
+        return self.rows.reading.columns - self.rows.reading.positions_BQ.shape[1]
 
     def join(self, states: Sequence[torch.Tensor], rows: int, columns: int) -> None:
         """Writes keys and values [n, H, L, D] behind the rows there are, in buffers with so much room at least."""
@@ -52,67 +52,72 @@ class _Layer(DynamicLayer):
                     buffer[place, :, :columns] = buffer[row, :, :columns]
 
 
-class AnswerRows:
-    """The rows as a cache for the model: after `read`, `cache`, `positions` and `mask` are what its next call takes.
+class Reading:
+    """What a call of the model reads: the next tokens of each row, and what they see of its first columns."""
 
-    Buffers grow with the rows and their longest, and are let go of with the last row. What a row reads beyond the
-    tokens that are then kept of it (`extend`) stays in its buffer, unseen, until it is overwritten.
+    def __init__(self, lengths_B1: torch.Tensor, tokens: int, columns: int) -> None:
+        """`lengths_B1`: tokens that each row holds; none of them and the `tokens` it reads is beyond the `columns`."""
+        self.columns = columns
+        self.numbers_B1 = torch.arange(len(lengths_B1), device=lengths_B1.device)[:, None]
+        self.positions_BQ = lengths_B1 + torch.arange(tokens, device=lengths_B1.device)
+        self._columns_K = torch.arange(columns, device=lengths_B1.device)
+
+    def mask(self, window: int | None) -> torch.Tensor:
+        """bool [B, 1, Q, K]: the columns that each token sees which a row reads, itself among them."""
+        positions_BQ1 = self.positions_BQ[..., None]
+        allowed_BQK = self._columns_K <= positions_BQ1
+        if window is not None:
+            allowed_BQK &= self._columns_K > positions_BQ1 - window
+        return allowed_BQK[:, None]
+
+
+class AnswerRows:
+    """The rows as a cache for the model: in its next call `cache` takes and gives what `reading` says.
+
+    Buffers grow with the rows and their longest; `clear` lets go of them. What a row reads beyond the tokens that are
+    then kept of it (`extend`) stays in its buffer, unseen, until it is overwritten. `step`: they grow by so many
+    columns at least.
     """
 
-    def __init__(self, device: torch.device, most_rows: int) -> None:
-        self.lengths: list[int] = []  # tokens that each row holds
-        self._device, self._most = device, most_rows
-        self._clear()
+    reading: Reading
+
+    def __init__(self, most_rows: int, step: int = 1) -> None:
+        self._most, self._step = most_rows, step
+        self.clear()
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def clear(self) -> None:
+        """No rows, no buffers."""
+        self.cache = Cache(layers=[])
+        self.lengths: list[int] = []  # tokens that each row holds
+        self.room = (0, 0)  # rows and columns of the buffers; while it stays, they stay where they are
 
     def join(self, layers: Iterable[Sequence[torch.Tensor]], lengths: Sequence[int], longest: int) -> None:
         """New rows behind the others: keys and values of every layer, each [n, H, max(lengths), D].
 
         No new row becomes longer than `longest`, what it reads and does not keep among it.
         """
+        rows, columns = self.room
         needed = len(self) + len(lengths)
-        rows = needed if needed <= self._rows else max(needed, min(self._most, 2 * self._rows))
-        self._rows = max(rows, self._rows)
+        if needed > rows:
+            rows = max(needed, min(self._most, 2 * rows))
+        if longest > columns:
+            columns = -(-longest // self._step) * self._step
+        self.room = rows, columns
         for number, states in enumerate(layers):
             if number == len(self.cache.layers):
                 self.cache.layers.append(_Layer(self))
-            self.cache.layers[number].join(states, self._rows, longest)
-        self._set([*self.lengths, *lengths])
-
-    def read(self, tokens: int) -> None:
-        """So many tokens a row are read in the model's next call."""
-        self.columns = max(self.lengths, default=0) + tokens
-        self.positions = self._lengths_B1 + torch.arange(tokens, device=self._device)
-        self._columns_K = torch.arange(self.columns, device=self._device)
+            self.cache.layers[number].join(states, rows, columns)
+        self.lengths = [*self.lengths, *lengths]
 
     def extend(self, counts: Sequence[int]) -> None:
         """The model was called; of what each row read it keeps the first counts[row] tokens."""
-        self._set([length + count for length, count in zip(self.lengths, counts, strict=True)])
+        self.lengths = [length + count for length, count in zip(self.lengths, counts, strict=True)]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Only these go on, row rows[i] as row i; rows[i] >= i."""
         for layer in self.cache.layers:
             layer.keep(rows)
-        self._set([self.lengths[row] for row in rows])
-        if not rows:
-            self._clear()
-
-    def mask(self, window: int | None) -> torch.Tensor:
-        """bool [B, 1, Q, K]: the columns that each token sees which a row reads, itself among them."""
-        positions_BQ1 = self.positions[..., None]
-        allowed_BQK = self._columns_K <= positions_BQ1
-        if window is not None:
-            allowed_BQK &= self._columns_K > positions_BQ1 - window
-        return allowed_BQK[:, None]
-
-    def _clear(self) -> None:
-        self.cache = Cache(layers=[])
-        self._rows = 0
-        self._set([])
-
-    def _set(self, lengths: list[int]) -> None:
-        self.lengths = lengths
-        self._lengths_B1 = torch.tensor(lengths, dtype=torch.long, device=self._device)[:, None]
-        self.numbers_B1 = torch.arange(len(lengths), device=self._device)[:, None]
+        self.lengths = [self.lengths[row] for row in rows]

@@ -17,10 +17,10 @@ from typing import Protocol
 import torch
 from transformers import PreTrainedModel
 
+from lam_train.agent.answer_passes import passes_of
 from lam_train.agent.answer_rows import AnswerRows
 from lam_train.agent.guesses import Guesses
 from lam_train.agent.prefix_cache import PrefixCache, tokens_in
-from lam_train.model.attention import masks_by_layer
 
 KEPT = 2**30  # bytes of keys and values that a prefix cache keeps where nothing else is said
 JOIN_PARTS = 4
@@ -92,6 +92,7 @@ class Generator:
         cache_tokens: int | None = None,
         sampling: Sampling | None = None,
         speculative_tokens: int = 8,
+        cuda_graphs: bool = True,
     ) -> None:
         self.model = model.eval()
         self.end_ids = frozenset(end_ids)
@@ -101,6 +102,7 @@ class Generator:
         self.sampling = sampling or Sampling()
         self.speculative_tokens = speculative_tokens  # guessed at a time at most, for one answer
         self.guesses = Guesses()
+        self.passes = passes_of(model, 1 + speculative_tokens, cuda_graphs)
         self._asked: Counter[bytes] = Counter()
 
     def write(
@@ -142,7 +144,7 @@ class ContinuousBatch:
         self._generator = generator
         self._waiting: deque[_Row] = deque()
         self._rows: list[_Row] = []
-        self._held = AnswerRows(generator.model.device, generator.batch_size)
+        self._held: AnswerRows  # of self._rows, where there are any
 
     def __len__(self) -> int:
         """Answers that are not complete."""
@@ -161,28 +163,22 @@ class ContinuousBatch:
     @torch.inference_mode()
     def write_tokens(self) -> list[Written]:
         """Writes one token or more of every answer under way; returns the answers that are complete with them."""
-        generator, held = self._generator, self._held
+        generator = self._generator
         self._let_join()
         if not self._rows:
             return []
-        rows, guesses = self._rows, self._guess()
+        held, rows, guesses = self._held, self._rows, self._guess()
         width = 1 + max(map(len, guesses))
         read = [[row.last, *guess] + [0] * (width - 1 - len(guess)) for row, guess in zip(rows, guesses, strict=True)]
-        held.read(width)
-        logits_BQV = generator.model(
-            input_ids=torch.tensor(read, device=generator.model.device),
-            position_ids=held.positions,
-            attention_mask=masks_by_layer(generator.model.config, held.mask),
-            past_key_values=held.cache,
-            use_cache=True,
-        ).logits
-        counts = self._choose_all(logits_BQV, guesses)
+        counts = self._choose_all(generator.passes.logits(held, read), guesses)
         held.extend(counts)
         stays = [row.goes_on(generator.max_new_tokens) for row in rows]
         if not all(stays):
             kept = _without_holes(stays)
             held.keep(kept)
             self._rows = [rows[place] for place in kept]
+            if not kept:
+                generator.passes.left(held)
         complete = [row for row, stay in zip(rows, stays, strict=True) if not stay]
         for row in complete:
             generator.guesses.learn(row.prompt, row.written.tokens)
@@ -230,6 +226,8 @@ class ContinuousBatch:
         for row, found in enumerate(slots):
             slots_BL[row, : len(found)] = torch.from_numpy(found)
         slots_BL = slots_BL.to(self._generator.model.device)
+        if not self._rows:
+            self._held = self._generator.passes.rows(self._generator.batch_size)
         self._held.join(
             ([states.transpose(1, 2) for states in cache.gather(n, slots_BL)] for n in range(cache.layers)),
             lengths,

@@ -42,6 +42,7 @@ class LocalPolicy:
             cache_tokens=settings.prefix_cache_tokens,
             sampling=Sampling(settings.temperature, settings.top_p, settings.seed),
             speculative_tokens=settings.speculative_tokens,
+            cuda_graphs=settings.cuda_graphs,
         )
         self.grammars = None
         if settings.constrained:

@@ -34,6 +34,8 @@ class LocalPolicySettings(Settings):
     speculative_tokens: int = Field(8, ge=0)
     """tokens of an answer that are guessed at a time, at most, from answers before it; those that the model writes too
     take no pass of their own, and the answers stay the same; 0: none"""
+    cuda_graphs: bool = True
+    """on a GPU, record the passes that write answers and replay them, for models that can (docs/performance.md)"""
     constrained: bool = False
     """allow only answers that can be read (needs the extra `constrained`)"""
 

@@ -68,7 +68,8 @@ def formats_of(recipe: Recipe, settings: ActingSettings) -> dict[str, StepFormat
 
 def answering(recipe: Recipe, format: StepFormat) -> str:
     """The settings that decide what a model answers, where they are not the defaults."""
-    faster = {"batch_size", "prefix_cache_tokens", "speculative_tokens", "device"}  # change no answer, but for rounding
+    # these change no answer, but for rounding
+    faster = {"batch_size", "prefix_cache_tokens", "speculative_tokens", "cuda_graphs", "device"}
     best = recipe.policy
     chosen = f"best of {best.best_of} by {model_identity(best.reward_model)}" if best.best_of > 1 else ""
     return "".join(f", {words}" for words in (_set(format), _set(recipe.policy.local, faster), chosen) if words)

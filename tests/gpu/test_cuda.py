@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lam_train.agent.answer_passes import Passes, RecordedPasses
 from lam_train.agent.generation import Sampling
 from lam_train.agent.local_policy import LocalPolicy
 from lam_train.agent.policy_settings import LocalPolicySettings
@@ -122,6 +123,24 @@ def test_answers_with_cache_and_guesses_are_those_by_definition(name, batch_size
     assert_same(writes.write(given), wanted, ROUNDED)
     writes.guesses = Adversary({tuple(p): answer.tokens for p, answer in zip(given, wanted, strict=True)})
     assert_same(writes.write(given), wanted, ROUNDED)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_recorded_passes_write_what_others_write(kind):
+    """The second time all shapes are known and there is something to guess from; more prompts move the buffers."""
+    model = built("llama, as loaded").to("cuda", kind)
+    plain, recorded = (generator(model, speculative_tokens=5, cuda_graphs=on) for on in (False, True))
+    assert type(recorded.passes) is RecordedPasses and type(plain.passes) is Passes
+    few = prompts()[:5]
+    for given in (few, few, prompts(40), few):
+        found, wanted = recorded.write(given), plain.write(given)
+        if kind == torch.float32:
+            assert_same(found, wanted, ROUNDED)
+        else:
+            firsts = [(one.logprobs[0], other.logprobs[0]) for one, other in zip(found, wanted, strict=True)]
+            assert sum(abs(one - other) for one, other in firsts) / len(firsts) < 0.05
+    recordings = recorded.passes._recordings.values()
+    assert any(recording._replay for recording in recordings)
 
 
 def test_guesses_change_no_sample():

@@ -16,7 +16,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from lam_train.agent import prefix_cache
+from lam_train.agent import answer_passes, generation, prefix_cache
 from lam_train.agent.generation import Generator, Sampling, Written
 from lam_train.agent.guesses import Guesses
 from lam_train.agent.prefix_cache import PrefixCache, tokens_in
@@ -211,6 +211,76 @@ def test_smollm2_answers_the_same_with_and_without_a_cache():
     assert writes.cache.reused > 0
     assert_same(writes.write(given), wanted, tolerance=2e-4)
     assert writes.cache.computed == len(writes.cache)  # nothing twice
+
+
+# Passes that are recorded ------------------------------------------------------------------------------------------
+
+
+class Runs:
+    """In place of CUDA graphs: runs again what it was given, and counts."""
+
+    def __init__(self):
+        self.recorded, self.replayed = 0, 0
+
+    def __call__(self, compute):
+        self.recorded += 1
+
+        def replay():
+            self.replayed += 1
+            return compute()
+
+        return replay
+
+
+@pytest.fixture
+def recorders(monkeypatch) -> list[Runs]:
+    """Those that a generator takes, which records whatever model it has."""
+    made = []
+
+    def passes(model, most_tokens, graphs=True):
+        return answer_passes.RecordedPasses(model, most_tokens, lambda: made.append(Runs()) or made[-1])
+
+    monkeypatch.setattr(generation, "passes_of", passes)
+    monkeypatch.setattr(answer_passes, "COLUMNS", 8)
+    return made
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 5, 64])
+def test_recorded_passes_of_rounded_shapes_give_the_same(any_model, recorders, batch_size):
+    given = prompts()
+    wanted = [by_definition(any_model, prompt) for prompt in given]
+    writes = generator(any_model, batch_size=batch_size, speculative_tokens=5)
+    assert_same(writes.write(given), wanted)
+    writes.guesses = Adversary({tuple(p): answer.tokens for p, answer in zip(given, wanted, strict=True)})
+    for _ in range(2):
+        assert_same(writes.write(given), wanted)
+    assert sum(made.replayed for made in recorders) > 2 * sum(made.recorded for made in recorders) > 0
+
+
+def test_recordings_outlive_the_answers_they_were_made_for(model, expected, recorders):
+    writes, few = generator(model), prompts()[:5]
+    for _ in range(3):
+        assert_same(writes.write(few), expected[:5])
+    recorded = [made.recorded for made in recorders]
+    assert_same(writes.write(few), expected[:5])
+    assert [made.recorded for made in recorders] == recorded
+    assert_same(writes.write(prompts()), expected)  # more rows: the buffers lie elsewhere
+    assert len(recorders) > len(recorded)
+
+
+def test_two_batches_of_a_generator_keep_apart(model, expected, recorders):
+    given, writes = prompts(), generator(model, batch_size=3)
+    one, other = writes.batch(), writes.batch()
+    first, second = one.add(given), other.add(given[::-1])
+    while len(one) or len(other):
+        one.write_tokens()
+        other.write_tokens()
+    assert_same(first, expected)
+    assert_same(second, expected[::-1])
+
+
+def test_what_cannot_be_recorded_is_not():
+    assert type(answer_passes.passes_of(built("llama, as loaded"), 9)) is answer_passes.Passes  # no GPU
 
 
 # What is computed ---------------------------------------------------------------------------------------------------
