@@ -6,7 +6,8 @@
 ANSWERS are those that a run of phase 4b with ppo.actions=sampled left: several to a state, whose prompt they share.
 Both sides pass over a step's answers without learning (the log-probabilities of the model they stay near: at the first
 iteration ours are the policy's own), then forward and backward, then update; no side generates or rewards. The mean
-log-probability of the answers' tokens must be the same. The first step warms up. Writes ppo.json and README.md.
+log-probability of the answers' tokens must be the same. The first step warms up; ours goes through the same answers in
+two iterations, of which the first warms up: on a GPU kernels are made in its pass. Writes ppo.json and README.md.
 
 TRL's PPOTrainer, which also passes and updates a value model of its own, is in no version after 1.12.0: it takes part
 where `--trl-with-ppo` names the folder of `pip install --no-deps --target FOLDER trl==1.12.0`.
@@ -61,8 +62,9 @@ def main() -> None:
         raise SystemExit(f"{args.answers}: {len(answers)} answers, {args.batch * (args.steps + 1)} are needed")
     overrides = [
         f"+recipe={args.recipe}", f"model.path={args.model}", f"data.train=[{args.data}]", "ppo.actions=sampled",
-        f"ppo.reward_model={args.reward_model}", f"trainer.batch_size={args.batch}", "trainer.epochs=1",
-        "trainer.lr=1e-12", "ppo.probe_states=0", "checkpoint.every_steps=null", "export.at_end=false", *args.set,
+        f"ppo.reward_model={args.reward_model}", "ppo.iterations=2", f"trainer.batch_size={args.batch}",
+        "trainer.epochs=1", "trainer.lr=1e-12", "ppo.probe_states=0", "checkpoint.every_steps=null",
+        "export.at_end=false", *args.set,
     ]  # fmt: skip
     write_steps(overrides, answers, args.output / "answers.jsonl")
     theirs = ON_A_GPU if torch.cuda.is_available() else SIDES
@@ -99,14 +101,16 @@ def write_steps(overrides: list[str], answers: list[Answered], path: Path) -> No
 
 
 def run_ours(overrides: list[str], answers: list[Answered], work: Path) -> dict:
-    write_jsonl(work / "experience" / "answers-000.jsonl", answers)
+    for iteration in range(2):
+        write_jsonl(work / "experience" / f"answers-{iteration:03d}.jsonl", answers)
     command = [sys.executable, "-m", "lam_train", *overrides, f"run_dir={work}", "resume=never"]
     peak = measured(command, work / "out.log")
     shutil.rmtree(work / "checkpoints", ignore_errors=True)  # gigabytes a turn
     rows = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
     steps = [row for row in rows if row["kind"] == "train"]
-    (before,) = [row for row in rows if row["kind"] == "experience"]
-    made = Experience.load(work / "experience" / "iteration-000.npz")
+    steps = steps[len(steps) // 2 :]
+    _, before = [row for row in rows if row["kind"] == "experience"]
+    made = Experience.load(work / "experience" / "iteration-001.npz")
     if torch.cuda.is_available():
         peak = max(row["memory_gib"] for row in steps)
     return {
@@ -154,7 +158,7 @@ def summary(turns: dict[str, list[dict]], args) -> dict:
             "physical": runs[0]["physical"], "logical": runs[0]["logical"], "logprob": runs[0]["logprob"],
         }  # fmt: skip
         if OURS in turns and name != OURS:
-            pair = ([run["seconds"] for run in side] for side in (turns[OURS], runs))
+            pair = ([run["seconds"] / run["logical"] for run in side] for side in (turns[OURS], runs))  # other draws
             sides[name]["ours_is_faster"] = faster(*pair)
     return {
         "date": time.strftime("%Y-%m-%d"), "hardware": hardware(), "threads": torch.get_num_threads(),
