@@ -78,10 +78,10 @@ def one_shape(args) -> list[dict]:
     )
     engine.train()
     found = []
-    for length, checkpointing in zip(args.lengths, args.checkpointing, strict=True):
+    for length, rows, checkpointing in zip(args.lengths, args.rows, args.checkpointing, strict=True):
         checkpoint_layers(causal, checkpointing)
         row = {
-            "shape": args.shapes[0], "layers": causal.config.num_hidden_layers, "length": length, "rows": args.rows,
+            "shape": args.shapes[0], "layers": causal.config.num_hidden_layers, "length": length, "rows": rows,
             "document": min(args.document or length, length), "checkpointing": checkpointing,
             "zero_stage": args.zero_stage, "offload": args.offload, "attention": args.attention,
             "compiled": args.compile,
@@ -111,7 +111,7 @@ def steps_at(engine, row: dict, steps: int, warmup: int) -> dict:
     targets, tokens = rows * len(pack.targets), rows * len(pack.tokens)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    seconds = []
+    seconds, retries = [], allocation_retries()
     for step in range(-warmup, steps):
         synchronize()
         begun = time.perf_counter()
@@ -125,7 +125,8 @@ def steps_at(engine, row: dict, steps: int, warmup: int) -> dict:
     causal_pairs, full_pairs = rows * int((pack.positions + 1).sum()), tokens * document
     peak = peak_flops() or measured_peak()
     return {
-        "tokens": tokens, "seconds": took, "tokens_per_s": tokens / took, "memory_gib": memory_gib(),
+        "tokens": tokens, "seconds": took, "each": [round(one, 3) for one in seconds[warmup:]],
+        "allocation_retries": allocation_retries() - retries, "tokens_per_s": tokens / took, "memory_gib": memory_gib(),
         "peak_tflops": peak / 1e12,
         "mfu_causal": shape.flops(tokens, targets, causal_pairs) / took / peak,
         "mfu_full": shape.flops(tokens, targets, full_pairs) / took / peak,
@@ -136,6 +137,11 @@ def join_world_alone():
     from lam_train.recipe import compose_recipe
 
     return join_world(compose_recipe(["+recipe=phase1", "model=tiny", "launch.processes=1"]).launch)
+
+
+def allocation_retries() -> int:
+    """How often a GPU's memory was full and what lay unused was given back, which takes time."""
+    return torch.cuda.memory_stats()["num_alloc_retries"] if torch.cuda.is_available() else 0
 
 
 def synchronize() -> None:
@@ -155,7 +161,7 @@ def measured_peak() -> float:
 
 
 def in_a_process(args, shape: str) -> list[dict]:
-    passed = ["--rows", args.rows, "--steps", args.steps, "--warmup", args.warmup, "--zero-stage", args.zero_stage,
+    passed = ["--rows", *args.rows, "--steps", args.steps, "--warmup", args.warmup, "--zero-stage", args.zero_stage,
               "--offload", args.offload, "--attention", args.attention, "--lengths", *args.lengths,
               "--checkpointing", *map(json.dumps, args.checkpointing)]  # fmt: skip
     if args.document:
@@ -222,7 +228,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES))
     parser.add_argument("--lengths", type=int, nargs="+", default=[2048, 4096, 8192])
     parser.add_argument("--document", type=int, help="tokens of a document; left out: a row is one")
-    parser.add_argument("--rows", type=int, default=1, help="rows of an optimizer step, one after the other")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        nargs="+",
+        default=[1],
+        help="rows of an optimizer step, one after the other: a number for each length or one for all",
+    )
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--zero-stage", type=int, default=0)
@@ -239,8 +251,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.checkpointing = args.checkpointing or [True]
-    if len(args.checkpointing) == 1:
-        args.checkpointing *= len(args.lengths)
+    for name in ("rows", "checkpointing"):
+        if len(given := getattr(args, name)) == 1:
+            setattr(args, name, given * len(args.lengths))
+        elif len(given) != len(args.lengths):
+            parser.error(f"--{name}: {len(given)} given for {len(args.lengths)} lengths")
     return args
 
 

@@ -41,17 +41,8 @@ class Passes:
         """[B, Q, V] for the token ids that each of the rows reads, as many of each; holds until the next call."""
         lengths_B1 = torch.tensor(held.lengths, device=self.model.device)[:, None]
         ids_BQ = torch.tensor(read, device=self.model.device)
-        return self._compute(held, ids_BQ, Reading(lengths_B1, len(read[0]), max(held.lengths) + len(read[0])))
-
-    def _compute(self, held: AnswerRows, ids_BQ: torch.Tensor, reading: Reading) -> torch.Tensor:
-        held.reading = reading
-        return self.model(
-            input_ids=ids_BQ,
-            position_ids=reading.positions_BQ,
-            attention_mask=masks_by_layer(self.model.config, reading.mask),
-            past_key_values=held.cache,
-            use_cache=True,
-        ).logits
+        reading = Reading(lengths_B1, len(read[0]), max(held.lengths) + len(read[0]))
+        return _logits(self.model, held, ids_BQ, reading)
 
 
 class RecordedPasses(Passes):
@@ -69,7 +60,7 @@ class RecordedPasses(Passes):
     ) -> None:
         super().__init__(model)
         self._most_tokens = most_tokens
-        self._recorder = recorder or CudaGraphs
+        self._recorder = recorder or (lambda: CudaGraphs(model.device))
         self._idle: list[AnswerRows] = []
         self._of: tuple[AnswerRows, tuple[int, int]] | None = None  # whose buffers, and how large they were
         self._recordings: dict[tuple[int, int, int], _Recording] = {}
@@ -100,10 +91,11 @@ class RecordedPasses(Passes):
         return recording.run(given, self._record)[:rows, :tokens]
 
     def _recording(self, held: AnswerRows, rows: int, tokens: int, columns: int) -> "_Recording":
-        given = torch.zeros(rows, 1 + tokens, dtype=torch.long, device=self.model.device)
+        model = self.model  # not self, which holds what is made here
+        given = torch.zeros(rows, 1 + tokens, dtype=torch.long, device=model.device)
 
         def compute() -> torch.Tensor:
-            return self._compute(held, given[:, 1:], Reading(given[:, :1], tokens, columns))
+            return _logits(model, held, given[:, 1:], Reading(given[:, :1], tokens, columns))
 
         return _Recording(given, compute)
 
@@ -127,16 +119,30 @@ class _Recording:
         return self._replay()
 
 
-class CudaGraphs:
-    """Records computations on the current GPU; all share their memory, as only one runs at a time."""
+def _logits(model: PreTrainedModel, held: AnswerRows, ids_BQ: torch.Tensor, reading: Reading) -> torch.Tensor:
+    held.read(reading)
+    return model(
+        input_ids=ids_BQ,
+        position_ids=reading.positions_BQ,
+        attention_mask=masks_by_layer(model.config, reading.mask),
+        past_key_values=held.cache,
+        use_cache=True,
+    ).logits
 
-    def __init__(self) -> None:
-        self._pool = torch.cuda.graph_pool_handle()
+
+class CudaGraphs:
+    """Records computations on a GPU; all share their memory, as only one runs at a time."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream, self._pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
 
     def __call__(self, compute: Compute) -> Compute:
         graph = torch.cuda.CUDAGraph()
-        # other threads may use the GPU meanwhile: a loader's, NCCL's
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        # "thread_local": other threads may use the GPU meanwhile, a loader's, NCCL's
+        with (
+            torch.cuda.device(self._stream.device),
+            torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
+        ):
             found = compute()
 
         def replay() -> torch.Tensor:

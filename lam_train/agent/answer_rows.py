@@ -12,24 +12,24 @@ from transformers.cache_utils import Cache, DynamicLayer
 class _Layer(DynamicLayer):
     """Keys and values of one layer, in buffers [rows, H, columns, D] with room; tokens go behind their row's last."""
 
-    def __init__(self, rows: "AnswerRows") -> None:
+    reading: "Reading"
+
+    def __init__(self) -> None:
         super().__init__()
-        self.rows = rows
         self.buffers: tuple[torch.Tensor, ...] = ()
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_, **__):
         """Takes the tokens that each row reads, [B, H, Q, D]; gives all that the rows hold, [B, H, K, D]."""
-        reading = self.rows.reading
+        reading = self.reading
         for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
             buffer[reading.numbers_B1, :, reading.positions_BQ] = states.transpose(1, 2)
         return tuple(buffer[: len(reading.numbers_B1), :, : reading.columns] for buffer in self.buffers)
 
     def get_seq_length(self) -> int:
-        return self.rows.reading.columns - self.rows.reading.positions_BQ.shape[1]
+        return self.reading.columns - self.reading.positions_BQ.shape[1]
 
-    def join(self, states: Sequence[torch.Tensor], rows: int, columns: int) -> None:
-        """Writes keys and values [n, H, L, D] behind the rows there are, in buffers with so much room at least."""
-        held = len(self.rows)
+    def join(self, states: Sequence[torch.Tensor], held: int, rows: int, columns: int) -> None:
+        """Writes keys and values [n, H, L, D] behind the rows held, in buffers with so much room at least."""
         if not self.buffers:
             self.buffers = tuple(one.new_empty(0, one.shape[1], 0, one.shape[3]) for one in states)
             self.dtype, self.device, self.is_initialized = states[0].dtype, states[0].device, True
@@ -44,12 +44,9 @@ class _Layer(DynamicLayer):
             made.append(buffer)
         self.buffers = tuple(made)
 
-    def keep(self, rows: Sequence[int]) -> None:
-        for place, row in enumerate(rows):
-            if place != row:
-                columns = self.rows.lengths[row]
-                for buffer in self.buffers:
-                    buffer[place, :, :columns] = buffer[row, :, :columns]
+    def move(self, row: int, place: int, columns: int) -> None:
+        for buffer in self.buffers:
+            buffer[place, :, :columns] = buffer[row, :, :columns]
 
 
 class Reading:
@@ -72,14 +69,12 @@ class Reading:
 
 
 class AnswerRows:
-    """The rows as a cache for the model: in its next call `cache` takes and gives what `reading` says.
+    """The rows as a cache for the model: in its next call `cache` takes and gives what `read` said.
 
     Buffers grow with the rows and their longest; `clear` lets go of them. What a row reads beyond the tokens that are
     then kept of it (`extend`) stays in its buffer, unseen, until it is overwritten. `step`: they grow by so many
     columns at least.
     """
-
-    reading: Reading
 
     def __init__(self, most_rows: int, step: int = 1) -> None:
         self._most, self._step = most_rows, step
@@ -108,9 +103,16 @@ class AnswerRows:
         self.room = rows, columns
         for number, states in enumerate(layers):
             if number == len(self.cache.layers):
-                self.cache.layers.append(_Layer(self))
-            self.cache.layers[number].join(states, rows, columns)
+                self.cache.layers.append(_Layer())
+            self.cache.layers[number].join(states, len(self), rows, columns)
         self.lengths = [*self.lengths, *lengths]
+
+    def read(self, reading: Reading) -> None:
+        """What the model's next call reads. The layers know it, not these rows: nothing refers to what holds it, and
+        with the last reference the memory is free, also where no garbage is collected.
+        """
+        for layer in self.cache.layers:
+            layer.reading = reading
 
     def extend(self, counts: Sequence[int]) -> None:
         """The model was called; of what each row read it keeps the first counts[row] tokens."""
@@ -118,6 +120,8 @@ class AnswerRows:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Only these go on, row rows[i] as row i; rows[i] >= i."""
-        for layer in self.cache.layers:
-            layer.keep(rows)
+        for place, row in enumerate(rows):
+            if place != row:
+                for layer in self.cache.layers:
+                    layer.move(row, place, self.lengths[row])
         self.lengths = [self.lengths[row] for row in rows]

@@ -1,5 +1,7 @@
 """Generation with a prefix cache against the definition: the whole sequence through the model for every token."""
 
+import gc
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -266,6 +268,23 @@ def test_recordings_outlive_the_answers_they_were_made_for(model, expected, reco
     assert [made.recorded for made in recorders] == recorded
     assert_same(writes.write(prompts()), expected)  # more rows: the buffers lie elsewhere
     assert len(recorders) > len(recorded)
+
+
+def test_what_a_generator_took_is_free_without_it(model, recorders):
+    """At once: a training collects its garbage rarely."""
+    writes = generator(model)
+    for _ in range(2):
+        writes.write(prompts())
+    held = writes.passes._of[0]
+    buffers = [weakref.ref(buffer) for layer in held.cache.layers for buffer in layer.buffers]
+    assert recorders[-1].recorded and len(buffers) == 6
+    gc.collect()
+    gc.disable()
+    try:
+        del writes, held
+        assert not any(buffer() is not None for buffer in buffers)
+    finally:
+        gc.enable()
 
 
 def test_two_batches_of_a_generator_keep_apart(model, expected, recorders):
