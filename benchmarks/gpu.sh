@@ -8,8 +8,8 @@
 # enough; PLANS is the train.jsonl). WHEELS_FOLDER: what pip cannot fetch there, installed without dependencies, beside
 # what is there. PYTHON (python3) has PyTorch with CUDA. Each part has its own time limit and log, a part that fails does
 # not end the others, and SUMMARY.md says what each gave. GPU_SECONDS (540) is the limit of all: what is left then is left
-# out. PARTS picks: without it all tests, and what is measured against TRL and published numbers, 492 s on an H200;
-# "decide mfu_small attention" is the rest, for another call. TURNS (1) of all sides where we are measured against TRL.
+# out. PARTS picks: without it all tests, and what is measured against TRL and published numbers;
+# "decide attention" is the rest, for another call. TURNS (1) of all sides where we are measured against TRL.
 # shellcheck disable=SC2086  # lists of settings are meant to be split
 set -uo pipefail
 if [ $# -lt 5 ] || [ $# -gt 6 ]; then
@@ -23,7 +23,7 @@ mkdir -p "$1" || exit 2
 OUT=$(realpath "$1") MODEL=$(realpath "$2") TRAJECTORIES=$(realpath "$3") FAILURES=$(realpath "$4") PLANS=$(realpath "$5")
 WHEELS=${6:+$(realpath "$6")}
 PYTHON=${PYTHON:-python3} GPU_SECONDS=${GPU_SECONDS:-540} TURNS=${TURNS:-1}
-PARTS=${PARTS:-tests mfu_7b head ppo phase2 phase1}
+PARTS=${PARTS:-tests mfu_7b mfu_small head ppo phase2 phase1}
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
 cd "$(dirname "$0")/.."
@@ -54,7 +54,7 @@ SUMMARY=$OUT/SUMMARY.md
 part() { # NAME LIMIT_SECONDS COMMAND...
     local name=$1 limit=$2 begun=$SECONDS status left=$((GPU_SECONDS - SECONDS))
     shift 2
-    case " $PARTS random_weights ${PARTS/ppo/ppo reward answers} " in *" $name "*) ;; *) return ;; esac
+    case " $PARTS models ${PARTS/ppo/ppo answers} " in *" $name "*) ;; *) return ;; esac
     if [ "$left" -lt 15 ]; then
         echo "| $name | | left out: no time |" >> "$SUMMARY"
         return
@@ -68,19 +68,23 @@ MFU="$PYTHON benchmarks/mfu.py"
 OURS="model.path=$SCRATCH/model engine.dtype=bf16 batching.max_tokens=8192 launch.processes=1 model.compile=true"
 PARALLEL=$("$PYTHON" -c "import xdist" 2> /dev/null && echo "-n 12")
 
-# Nothing of this is timed, so it runs beside the tests: the model, and for ppo a reward model of one step and answers of
-# the model itself. It also leaves compiled layers, which later parts find.
+# Nothing of this is timed, so it runs beside the tests: the model, and for ppo a reward model that has not learned and
+# answers of the model itself. Its one step also leaves compiled layers, which later parts find.
 prepare() {
     cp -r "$MODEL" "$SCRATCH/model"
-    ls "$MODEL"/*.safetensors > /dev/null 2>&1 || part random_weights 60 "$PYTHON" -c "
-import sys, torch
+    part models 90 "$PYTHON" -c "
+import pathlib, shutil, sys, torch
 from transformers import AutoConfig, AutoModelForCausalLM
+from lam_train.model.reward import RewardModel
+model, judge = map(pathlib.Path, sys.argv[1:])
 torch.manual_seed(0)
-AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(sys.argv[1])).save_pretrained(sys.argv[1])" "$SCRATCH/model"
-    part reward 150 "$PYTHON" -m lam_train +recipe=phase4a_small "data.train=[$TRAJECTORIES,$FAILURES]" $OURS trainer.batch_size=32 \
-        trainer.max_steps=1 checkpoint.every_steps=null "run_dir=$SCRATCH/4a"
+if not list(model.glob('*.safetensors')):
+    AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model)).save_pretrained(model)
+shutil.copytree(model, judge)
+for name, text in RewardModel(AutoModelForCausalLM.from_pretrained(model)).beside().items():
+    (judge / name).write_text(text)" "$SCRATCH/model" "$SCRATCH/judge"
     part answers 150 "$PYTHON" -m lam_train +recipe=phase4b_small "data.train=[$TRAJECTORIES,$FAILURES]" $OURS trainer.batch_size=32 trainer.epochs=1 \
-        ppo.actions=sampled ppo.states=40 ppo.answers=4 ppo.probe_states=0 "ppo.reward_model=$SCRATCH/4a/model" policy.local.max_new_tokens=40 policy.local.batch_size=64 \
+        ppo.actions=sampled ppo.states=40 ppo.answers=4 ppo.probe_states=0 "ppo.reward_model=$SCRATCH/judge" policy.local.max_new_tokens=40 policy.local.batch_size=64 \
         trainer.max_steps=1 checkpoint.every_steps=null export.at_end=false "run_dir=$SCRATCH/4b"
 }
 prepare &
@@ -90,16 +94,16 @@ wait
 # 65,536 tokens a step; layers that compute again: as many as an H200's 140 GiB ask for. The length that is also the
 # model's width comes last: compiled first, the layers would hold for it alone
 part mfu_7b 200 $MFU "$OUT/mfu_7b" --shapes mistral-7b --lengths 8192 2048 4096 --compile --checkpointing 20 0 6 --rows 8 32 16 --steps 2 --warmup 1
+part mfu_small 150 $MFU "$OUT/mfu_small" --shapes qwen3-0.6b smollm2-135m --lengths 4096 8192 --compile --rows 4 --steps 2 --warmup 1
 part head 60 "$PYTHON" benchmarks/head.py "$OUT/head" --targets 8192
 part ppo 240 "$PYTHON" benchmarks/ppo_speed.py "$OUT/ppo" --answers "$SCRATCH/4b/experience/answers-000.jsonl" --model "$SCRATCH/model" \
-    --reward-model "$SCRATCH/4a/model" --data "$TRAJECTORIES,$FAILURES" --batch 32 --repeats "$TURNS" \
+    --reward-model "$SCRATCH/judge" --data "$TRAJECTORIES,$FAILURES" --batch 32 --repeats "$TURNS" \
     --sides lam_train "TRL GRPO, 8, pure bf16" "TRL GRPO, 32, pure bf16" --set $OURS policy.local.max_new_tokens=40
 part phase2 280 "$PYTHON" benchmarks/train_speed.py "$OUT/phase2" --data "$TRAJECTORIES" --repeats "$TURNS" --steps 4 --warmup 3 --length 8192 \
     --sides lam_train "TRL bfd, 4 rows of 2048, Liger, pure bf16" "TRL padded, 32 by length, Liger, pure bf16" --set $OURS trainer.batch_size=64
 part phase1 280 "$PYTHON" benchmarks/train_speed.py "$OUT/phase1" --recipe phase1_small --data "$PLANS" --repeats "$TURNS" --steps 4 --warmup 3 \
     --length 8192 --sides lam_train "TRL bfd, Liger, pure bf16" --set $OURS trainer.batch_size=256
 part decide 90 "$PYTHON" benchmarks/agent_decide.py "$TRAJECTORIES"/episodes-00000.jsonl "$OUT/decide" --model "$SCRATCH/model" --batches 8 32 --calls 6
-part mfu_small 150 $MFU "$OUT/mfu_small" --shapes qwen3-0.6b smollm2-135m --lengths 4096 8192 --compile --rows 4 --steps 2 --warmup 1
 part attention 60 "$PYTHON" benchmarks/tree_attention.py "$OUT/attention" --data "$TRAJECTORIES" --dtypes bf16 --rows 2 --repeats 3 \
     --set "model.path=$SCRATCH/model" batching.max_tokens=8192 trainer.batch_size=64
 for result in mfu_7b mfu_small head ppo phase2 phase1 decide attention; do

@@ -19,7 +19,7 @@ from lam_train.model.layers import decoder_layers
 Compute = Callable[[], torch.Tensor]
 
 COLUMNS = 512
-"""Recordings are for multiples of so many columns."""
+"""Recordings are for multiples of so many columns; of many columns, for those of an eighth to a quarter of them."""
 MOVING_ROPES = ("dynamic", "longrope")  # these look at the positions' values, which a recording cannot
 
 
@@ -80,8 +80,9 @@ class RecordedPasses(Passes):
         most_rows, most_columns = held.room
         rows, tokens = len(read), len(read[0])
         width = tokens if tokens == 1 else self._most_tokens
-        columns = -(-(max(held.lengths) + width) // COLUMNS) * COLUMNS
-        shape = min(1 << (rows - 1).bit_length(), most_rows), width, min(columns, most_columns)
+        columns = max(held.lengths) + width
+        step = max(COLUMNS, (1 << columns.bit_length()) // 8)
+        shape = min(1 << (rows - 1).bit_length(), most_rows), width, min(-(-columns // step) * step, most_columns)
         recording = self._recordings.get(shape)
         if recording is None:
             recording = self._recordings[shape] = self._recording(held, *shape)

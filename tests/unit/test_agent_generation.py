@@ -23,6 +23,7 @@ from lam_train.agent.generation import Generator, Sampling, Written
 from lam_train.agent.guesses import Guesses
 from lam_train.agent.prefix_cache import PrefixCache, tokens_in
 from lam_train.model import tree_attention
+from lam_train.model.layers import compile_layers
 from lam_train.model.tree_attention import NAME, blocks_of_new, register
 
 END = 2
@@ -298,8 +299,23 @@ def test_two_batches_of_a_generator_keep_apart(model, expected, recorders):
     assert_same(second, expected[::-1])
 
 
-def test_what_cannot_be_recorded_is_not():
-    assert type(answer_passes.passes_of(built("llama, as loaded"), 9)) is answer_passes.Passes  # no GPU
+@pytest.mark.parametrize(
+    "case", ["a CPU", "compiled", "parted", "another attention", "a rope that moves", "not wanted"]
+)
+def test_what_cannot_be_recorded_is_not(monkeypatch, case):
+    model = built("llama, as loaded")
+    if case != "a CPU":
+        monkeypatch.setattr(type(model), "device", torch.device("cuda", 0))
+        assert type(answer_passes.passes_of(model, 9)) is answer_passes.RecordedPasses
+    if case == "compiled":
+        compile_layers(model)
+    elif case == "parted":
+        next(model.parameters()).ds_id = 0
+    elif case == "another attention":
+        model.config._attn_implementation = "eager"
+    elif case == "a rope that moves":
+        model.config.rope_parameters = {"rope_type": "dynamic", "factor": 2.0}
+    assert type(answer_passes.passes_of(model, 9, graphs=case != "not wanted")) is answer_passes.Passes
 
 
 # What is computed ---------------------------------------------------------------------------------------------------
