@@ -158,13 +158,14 @@ def summary(turns: dict[str, list[dict]], args) -> dict:
             "physical": runs[0]["physical"], "logical": runs[0]["logical"], "logprob": runs[0]["logprob"],
         }  # fmt: skip
         if OURS in turns and name != OURS:
-            pair = ([run["seconds"] / run["logical"] for run in side] for side in (turns[OURS], runs))  # other draws
+            # a token: our second iteration draws other steps from the answers than the first, which are TRL's
+            pair = ([run["seconds"] / run["logical"] for run in side] for side in (turns[OURS], runs))
             sides[name]["ours_is_faster"] = faster(*pair)
     return {
         "date": time.strftime("%Y-%m-%d"), "hardware": hardware(), "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "deepspeed")},
-        "answers_a_step": args.batch, "timed_steps": args.steps, "repeats": min(map(len, turns.values())),
-        "sides": sides,
+        "set": args.set, "answers_a_step": args.batch, "timed_steps": args.steps,
+        "repeats": min(map(len, turns.values())), "sides": sides,
     }  # fmt: skip
 
 

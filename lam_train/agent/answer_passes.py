@@ -33,7 +33,7 @@ class Passes:
         """For a batch of answers, at most so many at a time: empty."""
         return AnswerRows(most)
 
-    def left(self, held: AnswerRows) -> None:
+    def take_back(self, held: AnswerRows) -> None:
         """The last row has left: what they took is let go of."""
         held.clear()
 
@@ -61,6 +61,7 @@ class RecordedPasses(Passes):
         super().__init__(model)
         self._most_tokens = most_tokens
         self._recorder = recorder or (lambda: CudaGraphs(model.device))
+        self._record: Callable[[Compute], Compute]  # of the recordings, where there are any
         self._idle: list[AnswerRows] = []
         self._of: tuple[AnswerRows, tuple[int, int]] | None = None  # whose buffers, and how large they were
         self._recordings: dict[tuple[int, int, int], _Recording] = {}
@@ -69,7 +70,7 @@ class RecordedPasses(Passes):
         """For a batch of answers, at most so many at a time: empty, with the buffers of those before it."""
         return self._idle.pop() if self._idle else AnswerRows(most, COLUMNS)
 
-    def left(self, held: AnswerRows) -> None:
+    def take_back(self, held: AnswerRows) -> None:
         """The last row has left: the next batch takes them."""
         self._idle = [held]
 
@@ -160,7 +161,8 @@ def passes_of(model: PreTrainedModel, most_tokens: int, graphs: bool = True) -> 
 
 def _can_be_recorded(model: PreTrainedModel) -> bool:
     rope = getattr(model.config, "rope_parameters", None) or {}
+    if model.device.type != "cuda" or not by_paths(model.config) or rope.get("rope_type") in MOVING_ROPES:
+        return False
     compiled = any(layer._compiled_call_impl is not None for layer in decoder_layers(model))
     sharded = any(hasattr(parameter, "ds_id") for parameter in model.parameters())  # by ZeRO-3: gathered in each pass
-    known = by_paths(model.config) and rope.get("rope_type") not in MOVING_ROPES
-    return model.device.type == "cuda" and known and not compiled and not sharded
+    return not compiled and not sharded

@@ -178,7 +178,7 @@ class ContinuousBatch:
             held.keep(kept)
             self._rows = [rows[place] for place in kept]
             if not kept:
-                generator.passes.left(held)
+                generator.passes.take_back(held)
         complete = [row for row, stay in zip(rows, stays, strict=True) if not stay]
         for row in complete:
             generator.guesses.learn(row.prompt, row.written.tokens)

@@ -288,6 +288,13 @@ def test_what_a_generator_took_is_free_without_it(model, recorders):
         gc.enable()
 
 
+def test_no_shape_is_recorded_that_was_not_run_before(model, recorders, sizes):
+    """What a library makes at its first call is no part of a recording."""
+    generator(model).write(prompts())
+    replayed, recorded = (sum(getattr(made, name) for made in recorders) for name in ("replayed", "recorded"))
+    assert len(sizes) - replayed >= recorded > 0
+
+
 def test_two_batches_of_a_generator_keep_apart(model, expected, recorders):
     given, writes = prompts(), generator(model, batch_size=3)
     one, other = writes.batch(), writes.batch()
