@@ -17,7 +17,7 @@ def main(cases: dict[str, list[str]]) -> None:
     for overrides in cases.values():
         recipe = compose_recipe(overrides)
         check_sizes(recipe)
-        world = join_world(recipe.launch)
+        world = join_world(recipe.launch, recipe.engine.sequence_parallel)
         run_dir = RunDirectory(Path(recipe.run_dir))
         leader_does(run_dir.open)
         train(recipe, run_dir, world, "a test")

@@ -1,6 +1,7 @@
 """Counts what collectives carry in an optimizer step: traffic_driver.py CASES.json OUTPUT.json, in a torchrun world.
 
-OUTPUT.json: name -> {"micro_batches", "parameters", "bytes": {collective: bytes of its whole tensor}} of the last step.
+OUTPUT.json: name -> {"micro_batches", "parameters", "bytes": {collective: bytes of its whole tensor}, "rows": [(tokens,
+targets)]} of the last step.
 Small models are trained as large ones are: stage 3 keeps no weight between its uses.
 """
 
@@ -26,9 +27,8 @@ def count(name: str, argument: str) -> None:
 
     def counting(*args, **kwargs):
         tensor = args[place] if len(args) > place else kwargs[argument]
-        if isinstance(tensor, list):
-            raise NotImplementedError(f"{name} of a list: not counted here")
-        BYTES[name] += tensor.numel() * tensor.element_size()
+        for one in tensor if isinstance(tensor, list) else [tensor]:
+            BYTES[name] += one.numel() * one.element_size()
         return original(*args, **kwargs)
 
     setattr(torch.distributed, name, counting)
@@ -55,7 +55,8 @@ def main(cases: dict[str, list[str]], output: Path) -> None:
         BYTES.clear()
         row = step(self, batch, begun)
         parameters = sum(getattr(p, "ds_numel", p.numel()) for p in self.engine.module.parameters())
-        last.update(micro_batches=len(batch.packs), parameters=parameters, bytes=dict(BYTES))
+        rows = [(len(pack.tokens), len(pack.targets)) for pack in batch.packs]
+        last.update(micro_batches=len(batch.packs), parameters=parameters, bytes=dict(BYTES), rows=rows)
         return row
 
     def large(settings, clipping):
@@ -67,7 +68,7 @@ def main(cases: dict[str, list[str]], output: Path) -> None:
     trainer.Trainer._train_step, engine.deepspeed_config = counted_step, large
     for name, overrides in cases.items():
         recipe = compose_recipe(overrides)
-        world = join_world(recipe.launch)
+        world = join_world(recipe.launch, recipe.engine.sequence_parallel)
         run_dir = RunDirectory(Path(recipe.run_dir))
         leader_does(run_dir.open)
         train(recipe, run_dir, world, "a test")

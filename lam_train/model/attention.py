@@ -9,6 +9,7 @@ import torch
 from torch.utils._triton import has_triton
 
 from lam_train.batching.pack import Pack
+from lam_train.model.sequence_parallel import SharedRow
 from lam_train.model.tree_attention import (
     FLEX,
     FLEX_BLOCK,
@@ -47,23 +48,29 @@ def masks_by_layer(config, mask: Callable[[int | None], torch.Tensor]) -> torch.
     raise ValueError(f"layers of kinds {sorted(kinds)} cannot be masked as trees")
 
 
-def model_inputs(pack: Pack, config) -> dict:
+def model_inputs(pack: Pack, config, shared: SharedRow | None = None) -> dict:
     """The keyword arguments that make a transformers model treat a pack as a forest.
 
     A four-dimensional mask, always: with none, or with an all-ones one, or with `use_cache=True`, transformers lets
     the samples of a row attend to each other without a warning. Beside `tree`, which says the same, it is empty.
-    For FlexAttention the row has up to 127 tokens more, behind its own.
+    For FlexAttention the row has up to 127 tokens more, behind its own. Of a row that ranks share the tokens are this
+    rank's part, the tree or mask is the whole row's.
 
     Raises ValueError for a model whose attention cannot be computed so.
     """
-    tree = None
-    if by_flex(pack, config):
-        pack = pack.padded(FLEX_BLOCK)
+    tree, flex = None, by_flex(pack, config)
+    if flex or shared is not None:
+        multiple = FLEX_BLOCK if flex else 1
+        pack = pack.padded(multiple if shared is None else shared.multiple(multiple))
+    if flex:
         windows = (layer_window(config, layer) for layer in range(config.num_hidden_layers))
         tree = flex_masks(pack, windows)
     elif by_blocks(pack.tokens.device, config):
         tree = query_blocks(pack.subtree_end)
-    inputs = {"input_ids": pack.tokens[None], "position_ids": pack.positions[None], "use_cache": False}
+    part = slice(None) if shared is None else shared.rows(len(pack.tokens))
+    inputs = {"input_ids": pack.tokens[None, part], "position_ids": pack.positions[None, part], "use_cache": False}
+    if shared is not None:
+        inputs["shared_by"] = shared.attention
     if tree is not None:
         return inputs | tree_inputs(tree)
     attention = masks_by_layer(config, lambda window: tree_mask(pack.subtree_end, pack.positions, window)[None, None])

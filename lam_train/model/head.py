@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from lam_train.batching.pack import Pack
 from lam_train.model.attention import model_inputs
+from lam_train.model.sequence_parallel import SharedRow
 from lam_train.model.tree_attention import MODEL_TYPES
 
 DEFAULT_BUDGET = 2**30
@@ -129,13 +130,26 @@ def most_bytes(vocabulary: int, element_size: int, logits_budget: int, targets: 
     return vocabulary * (BYTES_IN_WORK * min(rows, targets) + element_size * min(kept, targets))
 
 
-def read_targets(causal: torch.nn.Module, pack: Pack, entropies: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-    """(of the N targets of a pack what `log_probabilities` gives, the last hidden state [N, D] at their sources)."""
-    inputs = model_inputs(pack, causal.config)
+def states_at_sources(causal: torch.nn.Module, pack: Pack, shared: SharedRow | None = None) -> torch.Tensor:
+    """[N, D]: the last hidden state at the source of each target; of this rank's n alone where ranks share the row."""
+    hidden_TD = causal.base_model(**model_inputs(pack, causal.config, shared)).last_hidden_state[0]
+    return hidden_TD[pack.sources] if shared is None else shared.states(hidden_TD, pack.sources)
+
+
+def read_targets(
+    causal: torch.nn.Module, pack: Pack, entropies: bool = False, shared: SharedRow | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(of the N targets of a pack what `log_probabilities` gives, the last hidden state [N, D] at their sources).
+
+    Of this rank's n targets alone where ranks share the row.
+    """
     head = causal.get_output_embeddings()
     if isinstance(head, ChunkedHead):
-        hidden_ND = causal.base_model(**inputs).last_hidden_state[0, pack.sources]
-        return head(hidden_ND, pack.targets, entropies), hidden_ND
+        hidden_ND = states_at_sources(causal, pack, shared)
+        return head(hidden_ND, pack.targets if shared is None else shared.targets(pack.targets), entropies), hidden_ND
+    if shared is not None:
+        raise ValueError(f"{type(causal).__name__}: ranks cannot share the rows of a model with a head of another kind")
+    inputs = model_inputs(pack, causal.config)
     output = causal(logits_to_keep=pack.sources, output_hidden_states=True, **inputs)
     found = log_probabilities(output.logits[0].float(), pack.targets, entropies)
     return found, output.hidden_states[-1][0, pack.sources]

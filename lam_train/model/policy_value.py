@@ -20,5 +20,5 @@ class PolicyValue(TrainableModel):
 
         The entropy, in nats, is told and not learned from: it carries no gradient.
         """
-        outputs_2N, hidden_ND = read_targets(self.causal, pack, entropies=True)
-        return torch.stack([outputs_2N[0], self.value_head(hidden_ND), outputs_2N[1]])
+        outputs_2N, hidden_ND = read_targets(self.causal, pack, entropies=True, shared=self.shared)
+        return self.whole(torch.stack([outputs_2N[0], self.value_head(hidden_ND), outputs_2N[1]]), pack)

@@ -7,26 +7,24 @@ import torch
 
 from lam_train.batching.pack import Pack
 from lam_train.errors import UserError
-from lam_train.model.attention import model_inputs
+from lam_train.model.head import states_at_sources
 from lam_train.model.load import ModelSettings, load_model
 from lam_train.model.scalar_head import ScalarHead
+from lam_train.model.sequence_parallel import RowModel
 
 HEAD_FILE = "reward_head.json"
 
 
-class RewardModel(torch.nn.Module):
+class RewardModel(RowModel):
     """Scores actions. The head starts at zero: before training every score is 0, the middle of the labels."""
 
     def __init__(self, causal: torch.nn.Module) -> None:
-        super().__init__()
-        self.causal = causal
+        super().__init__(causal)
         self.head = ScalarHead(causal.config.hidden_size, causal.dtype)
 
     def forward(self, pack: Pack) -> torch.Tensor:
         """float32 [N]: the score at the source of each target; with samples of `JudgedSteps` one an action."""
-        inputs = model_inputs(pack, self.causal.config)
-        hidden_TD = self.causal.base_model(**inputs).last_hidden_state[0]
-        return self.head(hidden_TD[pack.sources])
+        return self.whole(self.head(states_at_sources(self.causal, pack, self.shared)), pack)
 
     def beside(self) -> dict[str, str]:
         """The head as JSON, for the exported body's folder; file name -> text."""

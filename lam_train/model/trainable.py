@@ -8,20 +8,20 @@ from lam_train.batching.pack import Pack
 from lam_train.errors import UserError
 from lam_train.model.head import read_targets
 from lam_train.model.load import LoraSettings
+from lam_train.model.sequence_parallel import RowModel
 
 
-class TrainableModel(torch.nn.Module):
+class TrainableModel(RowModel):
     """Runs a pack and the head on its source positions only, inside the wrapped forward (ZeRO-3 gathers there)."""
 
     def __init__(self, causal: torch.nn.Module) -> None:
-        super().__init__()
+        super().__init__(causal)
         if "logits_to_keep" not in inspect.signature(causal.forward).parameters:
             raise UserError(f"{type(causal).__name__} has no logits_to_keep: its head cannot run on chosen positions")
-        self.causal = causal
 
     def forward(self, pack: Pack) -> torch.Tensor:
         """float32 [N]: the log-probability of each target of the pack."""
-        return read_targets(self.causal, pack)[0]
+        return self.whole(read_targets(self.causal, pack, shared=self.shared)[0], pack)
 
 
 def add_lora(causal: torch.nn.Module, settings: LoraSettings) -> torch.nn.Module:

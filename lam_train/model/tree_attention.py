@@ -173,15 +173,29 @@ def _later(n: int) -> torch.Tensor:
 
 
 def tree_attention(
-    module, query, key, value, attention_mask, scaling=None, dropout=0.0, sliding_window=None, tree=None, **kwargs
+    module,
+    query,
+    key,
+    value,
+    attention_mask,
+    scaling=None,
+    dropout=0.0,
+    sliding_window=None,
+    tree=None,
+    shared_by=None,
+    **kwargs,
 ):
     """Transformers' interface: query [1, H, T, D], key and value [1, G, T, D]; the output is [1, T, H, D].
 
-    `tree` is a row's blocks, or its `flex_masks`; without it this is plain SDPA. The layer says its own window: asked
-    for by the layer's number, it would make a compiled layer another one for each layer.
+    `tree` is a row's blocks, or its `flex_masks`; without it this is plain SDPA. `shared_by`, of a row that ranks share
+    (`SharedRow.attention`), exchanges this rank's tokens for its heads, calls this with them, and exchanges back. The
+    layer says its own window: asked for by the layer's number, it would make a compiled layer another one for each.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+    if shared_by is not None:
+        settings = {"scaling": scaling, "dropout": dropout, "sliding_window": sliding_window, "tree": tree}
+        return shared_by(module, query, key, value, attention_mask, **settings, **kwargs)
     if tree is None:
         few = 1 < query.shape[2] <= FEW_QUERIES and module.config.model_type in MODEL_TYPES
         if few and attention_mask is not None and attention_mask.shape[1] == 1 and not dropout:

@@ -15,7 +15,7 @@ from lam_train.objectives.ppo import (
     value_loss,
 )
 from lam_train.objectives.ppo_settings import PpoSettings
-from lam_train.train.distributed import World, sum_over_ranks
+from lam_train.train.distributed import World, sum_over_rows
 from lam_train.train.trainer import Steering, StopTraining
 
 SUMS = ("actions", "tokens", "clipped", "ratio", "kl", "kl_old", "entropy", "reward", "value_loss", "return",
@@ -90,7 +90,7 @@ class PpoObjective(Steering):
         """
         mine = [0.0] * len(SUMS) if self._sums is None else self._sums.tolist()
         self._sums = None
-        sums = dict(zip(SUMS, sum_over_ranks(mine, world.device), strict=True))
+        sums = dict(zip(SUMS, sum_over_rows(mine, world), strict=True))
         actions, tokens = sums["actions"], sums["tokens"]
         kl, used, s = sums["kl"] / actions, self.coefficient, self.settings
         if s.kl_limit is not None and kl > s.kl_limit:

@@ -13,7 +13,7 @@ from lam_train.batching.loader import Loader
 from lam_train.model.layers import checkpointed_layers
 from lam_train.model.load import load_config
 from lam_train.recipe import Recipe
-from lam_train.train.cluster import ASSUMED_MFU, RECOMPUTATION, Cluster, Step, cost, traffic
+from lam_train.train.cluster import ASSUMED_MFU, RECOMPUTATION, Cluster, Step, cost, exchanged, traffic
 from lam_train.train.flops import ModelShape
 from lam_train.train.memory import estimate_memory, fewest_checkpointed, trained_parameters
 
@@ -28,20 +28,25 @@ def print_plan(console: Console, recipe: Recipe, loader: Loader, cluster: Cluste
     parameters, trained = trained_parameters(config, recipe.model)
     batches = [loader.dataset[step] for step in range(min(loader.steps, LOOKED_AT))]
     packs = [pack for batch in batches for pack in batch.packs]
-    flops = sum(
-        shape.flops(len(pack.tokens), len(pack.targets), int((pack.positions + 1).sum())) for pack in packs
-    ) / len(batches)
+    shared = recipe.engine.sequence_parallel
+    flops = sum(shape.flops(len(pack.tokens), len(pack.targets), int((pack.positions + 1).sum())) for pack in packs) / (
+        len(batches) * shared
+    )
     micro_batches = statistics.mean(len(batch.packs) for batch in batches)
     layers = config.num_hidden_layers
     recomputed = checkpointed_layers(recipe.model.gradient_checkpointing, layers) / layers
     step = Step(flops, recipe.engine.dtype, recomputed)
+    to_neighbours = sum(
+        exchanged(recipe.engine, shape, len(pack.tokens), len(pack.targets), recomputed) for pack in packs
+    ) / len(batches)
     logical = statistics.mean(batch.logical_tokens for batch in batches)
     longest = max(len(pack.tokens) for pack in packs)
 
+    one = "GPU" if shared == 1 else f"group of {shared} GPUs"
     console.rule(f"on {recipe.engine.plan_for}: a model of costs, not a measurement (docs/scaling.md)")
     console.print(
-        f"{micro_batches:.1f} rows a GPU and step, {recipe.engine.dtype}; {ASSUMED_MFU:.0%} of the peak and no overlap "
-        "are assumed"
+        f"{micro_batches:.1f} rows a {one} and step, {recipe.engine.dtype}; {ASSUMED_MFU:.0%} of the peak and no "
+        "overlap are assumed"
     )
     table = Table(box=box.SIMPLE)
     for name in ("ZeRO", "GiB", "fits", "GB sent", "compute", "network", "tokens/s", "in all"):
@@ -50,10 +55,11 @@ def print_plan(console: Console, recipe: Recipe, loader: Loader, cluster: Cluste
         engine = recipe.engine.model_copy(update={"zero_stage": stage, "offload": "none"})
         gib = estimate_memory(config, recipe.model, engine, cluster.count, longest)["together"]
         sent = traffic(engine, parameters, trained, micro_batches, cluster.count)
-        found = cost(cluster, step, sent)
+        found = cost(cluster, step, sent, to_neighbours, shared)
         asked = " *" if stage == recipe.engine.zero_stage else ""
         table.add_row(
-            f"{stage}{asked}", f"{gib:.1f}", "yes" if gib < cluster.gpu.memory_gib else "no", f"{sent / 1e9:.2f}",
+            f"{stage}{asked}", f"{gib:.1f}", "yes" if gib < cluster.gpu.memory_gib else "no",
+            f"{(sent + to_neighbours) / 1e9:.2f}",
             f"{found.compute:.2f} s", f"{found.network:.2f} s", f"{logical / found.seconds:,.0f}",
             str(timedelta(seconds=round(found.seconds * loader.steps))),
         )  # fmt: skip
@@ -69,7 +75,10 @@ def told_checkpointing(recipe: Recipe, ranks: int, longest: int, room: float) ->
     config = load_config(recipe.model)
     fewest = fewest_checkpointed(config, recipe.model, recipe.engine, ranks, longest, room)
     if fewest is None:
-        return "too few even with all layers checkpointed: shard more (engine=zero3), lower batching.max_tokens"
+        return (
+            "too few even with all layers checkpointed: engine=zero3, engine.sequence_parallel, or a lower "
+            "batching.max_tokens"
+        )
     if fewest == 0:
         return "model.gradient_checkpointing=false fits"
     more = fewest / config.num_hidden_layers * RECOMPUTATION

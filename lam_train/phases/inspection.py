@@ -31,7 +31,7 @@ def inspect_training(recipe: Recipe) -> None:
     prepared = _prepared(recipe, language)
     ranks = wanted_ranks(recipe)
     steps = total_steps(recipe, len(prepared.train))
-    loader = make_loader(recipe, prepared.train, World(0, ranks, 0, ranks), steps)
+    loader = make_loader(recipe, prepared.train, World(0, ranks, 0, ranks, recipe.engine.sequence_parallel), steps)
     for index in loader.plan.step_samples(0)[:2]:
         _print_sample(console, prepared.train, int(index), language)
     _print_tree(console, recipe, loader, language)
@@ -110,7 +110,7 @@ def _print_numbers(console: Console, recipe: Recipe, loader: Loader, counts: dic
     physical = sum(b.physical_tokens for b in batches)
     logical = sum(b.logical_tokens for b in batches)
     supervised = sum(b.supervised_tokens for b in batches)
-    rows = sum(len(b.packs) for b in batches) * ranks
+    rows = sum(len(b.packs) for b in batches) * loader.dataset.ranks
     scale = loader.steps / len(batches)
     longest = max(len(pack.tokens) for b in batches for pack in b.packs)
     memory = estimate_memory(load_config(recipe.model), recipe.model, recipe.engine, ranks, longest)

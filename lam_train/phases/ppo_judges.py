@@ -18,7 +18,7 @@ from lam_train.objectives.experience import NO_END, reward_of
 from lam_train.phases.training import make_loader
 from lam_train.recipe import Recipe
 from lam_train.train.distributed import World
-from lam_train.train.engine import DTYPES
+from lam_train.train.engine import DTYPES, share_rows
 from lam_train.train.passes import outputs_by_sample
 
 
@@ -43,12 +43,13 @@ class Judges:
     def scores(self, loader: Loader) -> dict[str, torch.Tensor]:
         """Sample id -> [n] the reward model's output at each source. Collective."""
         model = RewardModel.load(self.folder, DTYPES[self.recipe.engine.dtype]).to(self.world.device)
-        return outputs_by_sample(model, loader, self.world.device, "rewards")
+        return outputs_by_sample(share_rows(model, self.world), loader, self.world.device, "rewards")
 
     def reference(self, loader: Loader) -> dict[str, torch.Tensor]:
         """Sample id -> [n] log-probabilities under the model that the policy began as. Collective."""
         causal = load_model(self.recipe.model, DTYPES[self.recipe.engine.dtype], self.recipe.trainer.seed)
-        return outputs_by_sample(TrainableModel(causal).to(self.world.device), loader, self.world.device, "reference")
+        model = share_rows(TrainableModel(causal), self.world).to(self.world.device)
+        return outputs_by_sample(model, loader, self.world.device, "reference")
 
     def judged(self, answers: Sequence[Answered]) -> dict[str, float]:
         """The mean reward of answers, and the share that is readable. Collective."""

@@ -53,7 +53,7 @@ def run(recipe: Recipe, arguments: list[str]) -> int:
         return run_alone(recipe) if distributed.launched_rank() == 0 else 0
     if distributed.must_relaunch(recipe.launch):
         return distributed.relaunch(recipe.launch, arguments)
-    world = distributed.join_world(recipe.launch)
+    world = distributed.join_world(recipe.launch, recipe.engine.sequence_parallel)
     try:
         opened = distributed.leader_does(lambda: open_run_directory(recipe))
         path = distributed.from_leader(opened.path if opened else None)
@@ -113,6 +113,13 @@ def check_sizes(recipe: Recipe) -> None:
         raise UserError("engine.plan_for: it is for inspect=true, which prints the plan and trains nothing")
     ranks = wanted_ranks(recipe)
     batch, rows = recipe.trainer.batch_size, recipe.batching.micro_batch_size or 1
+    shared = recipe.engine.sequence_parallel
+    if ranks % shared:
+        raise UserError(
+            f"engine.sequence_parallel={shared}: so many processes share each row, and {ranks} cannot be dealt into "
+            "such groups; start a multiple of it (launch.processes, nodes), or take engine.sequence_parallel=1"
+        )
+    ranks //= shared
     if batch % (ranks * rows):
         micro = f" x batching.micro_batch_size={rows}" if recipe.batching.micro_batch_size else ""
         raise UserError(f"trainer.batch_size={batch}: not divisible by {ranks} processes{micro}")

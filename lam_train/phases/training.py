@@ -20,7 +20,7 @@ from lam_train.model.tree_attention import MODEL_TYPES
 from lam_train.recipe import Recipe
 from lam_train.train.checkpoint import Checkpoint, Checkpoints, find_checkpoint, newest_checkpoint
 from lam_train.train.distributed import World, from_leader, leader_does
-from lam_train.train.engine import DTYPES, effective_stage
+from lam_train.train.engine import DTYPES, effective_stage, share_rows
 from lam_train.train.export import BlankModel, base_name, export, export_dtype, live_weights, model_card
 from lam_train.train.metrics import MetricsFile
 from lam_train.train.run_directory import RunDirectory
@@ -91,8 +91,8 @@ def make_loader(recipe: Recipe, samples: Samples, world: World, steps: int, firs
         batch_size=recipe.trainer.batch_size,
         steps=steps,
         seed=recipe.trainer.seed,
-        rank=world.rank,
-        ranks=world.size,
+        rank=world.data_rank,
+        ranks=world.data_ranks,
         first_step=first_step,
     )
 
@@ -187,7 +187,7 @@ def opened(
         tracker = leader_does(lambda: open_tracker(recipe.tracker, run_dir.path, told)) or NoTracker()
         try:
             trainer = Trainer(
-                learner.wrap(causal),
+                share_rows(learner.wrap(causal), world),
                 learner.objective,
                 loader,
                 validation,

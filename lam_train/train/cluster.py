@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lam_train.errors import UserError
 from lam_train.train.engine import EngineSettings, effective_stage
-from lam_train.train.flops import PEAK_BF16
+from lam_train.train.flops import PEAK_BF16, ModelShape
 
 ASSUMED_MFU = 0.40  # of the dense bf16 peak, without recomputation; published 7B to 8B trainings reach 0.39 to 0.46
 ASSUMED_BANDWIDTH = 0.8  # of what the links can carry
@@ -59,8 +59,12 @@ class Cluster:
 
     @property
     def bandwidth(self) -> float:
-        """bytes/s that a GPU sends in a ring over all of them: the slowest edge, as it is used."""
-        return ASSUMED_BANDWIDTH * (self.gpu.link if self.count <= GPUS_A_NODE else self.gpu.network)
+        """bytes/s that a GPU sends in a ring over all of them."""
+        return self.bandwidth_among(self.count)
+
+    def bandwidth_among(self, gpus: int) -> float:
+        """bytes/s that a GPU sends in a ring over so many neighbours: the slowest edge, as it is used."""
+        return ASSUMED_BANDWIDTH * (self.gpu.link if gpus <= GPUS_A_NODE else self.gpu.network)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,18 @@ def traffic(engine: EngineSettings, parameters: int, trained: int, micro_batches
     return whole * (ranks - 1) / ranks
 
 
+def exchanged(engine: EngineSettings, shape: ModelShape, tokens: int, targets: int, recomputed: float) -> float:
+    """Bytes that each rank sends of a row that it shares with others; 0 where each has its own.
+
+    An all-to-all of S bytes a rank sends S (n-1)/n of them. Each layer has four, of queries, keys, values and outputs,
+    in the forward pass, in the backward pass, and in that of checkpointed layers again; the hidden states at the
+    sources of targets travel forth and back.
+    """
+    ranks, size = engine.sequence_parallel, 2 if engine.dtype == "bf16" else 4
+    layers = tokens / ranks * 2 * (shape.width + shape.key_value_width) * shape.layers * (2 + recomputed)
+    return (layers + 2 * targets * shape.hidden) * size * (ranks - 1) / ranks
+
+
 @dataclass(frozen=True)
 class Cost:
     """Seconds of a step; nothing overlaps (`overlap_comm` is off)."""
@@ -106,8 +122,11 @@ class Cost:
         return self.compute + self.network
 
 
-def cost(cluster: Cluster, step: Step, sent: float) -> Cost:
-    """Of a step in which the rank sends so many bytes."""
+def cost(cluster: Cluster, step: Step, sent: float, to_neighbours: float = 0.0, neighbours: int = 1) -> Cost:
+    """Of a step in which the rank sends so many bytes around the whole cluster, and so many to its neighbours."""
     flops = step.flops * (1 + step.recomputed * RECOMPUTATION)
     peak = cluster.gpu.peak if step.dtype == "bf16" else cluster.gpu.peak_fp32
-    return Cost(flops / (peak * ASSUMED_MFU), sent / cluster.bandwidth if cluster.count > 1 else 0.0)
+    network = sent / cluster.bandwidth if cluster.count > 1 else 0.0
+    if neighbours > 1:
+        network += to_neighbours / cluster.bandwidth_among(neighbours)
+    return Cost(flops / (peak * ASSUMED_MFU), network)

@@ -30,6 +30,7 @@ class LaunchSettings(Settings):
     """how long a collective waits for a lost rank before the run ends with an error"""
 
 
+_sequence_groups: dict[int, torch.distributed.ProcessGroup] = {}  # this rank's, by how many share a row
 _set_here: list[str] = []  # variables that this process set for DeepSpeed, and takes back when it leaves the world
 
 
@@ -41,6 +42,16 @@ class World:
     size: int
     local_rank: int
     local_size: int
+    sequence_parallel: int = 1  # neighbouring ranks that share a row
+
+    @property
+    def data_rank(self) -> int:
+        """Which of the `data_ranks` shares of a step's rows this rank takes, alone or with others."""
+        return self.rank // self.sequence_parallel
+
+    @property
+    def data_ranks(self) -> int:
+        return self.size // self.sequence_parallel
 
     @property
     def leads(self) -> bool:
@@ -132,10 +143,10 @@ def _single_environment() -> dict[str, str]:
     return {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
 
 
-def join_world(settings: LaunchSettings) -> World:
+def join_world(settings: LaunchSettings, sequence_parallel: int = 1) -> World:
     """Joins the process group (nccl with a GPU, gloo without); one process needs no launcher and no open port."""
     if torch.distributed.is_initialized():
-        return current_world()
+        return current_world(sequence_parallel)
     if "RANK" not in os.environ:
         ours = _srun_environment() if _is_srun() else _single_environment()
         _set_here.extend(name for name in ours if name not in os.environ)
@@ -155,23 +166,35 @@ def join_world(settings: LaunchSettings) -> World:
     how = {"store": torch.distributed.HashStore(), "rank": 0, "world_size": 1} if size == 1 else {}
     timeout = timedelta(minutes=settings.timeout_minutes)
     torch.distributed.init_process_group("nccl" if gpu else "gloo", timeout=timeout, **how)
-    return current_world()
+    return current_world(sequence_parallel)
 
 
-def current_world() -> World:
-    """The world that was joined."""
+def current_world(sequence_parallel: int = 1) -> World:
+    """The world that was joined, of which so many ranks share a row."""
     return World(
         rank=torch.distributed.get_rank(),
         size=torch.distributed.get_world_size(),
         local_rank=int(os.environ["LOCAL_RANK"]),
         local_size=int(os.environ["LOCAL_WORLD_SIZE"]),
+        sequence_parallel=sequence_parallel,
     )
+
+
+def sequence_group(world: World) -> torch.distributed.ProcessGroup:
+    """The ranks that share this one's rows. Made at the first call, which is collective."""
+    shared = world.sequence_parallel
+    if shared not in _sequence_groups:
+        every = range(world.size)
+        groups = [torch.distributed.new_group(every[first : first + shared]) for first in every[::shared]]
+        _sequence_groups[shared] = groups[world.data_rank]
+    return _sequence_groups[shared]
 
 
 def leave_world() -> None:
     """Ends the process group, where there is one, so that another may follow in this process (a notebook)."""
     if not torch.distributed.is_initialized():
         return
+    _sequence_groups.clear()
     comm = sys.modules.get("deepspeed.comm")
     if comm is not None and comm.is_initialized():
         comm.destroy_process_group()  # torch's group and DeepSpeed's record of it
@@ -196,6 +219,11 @@ def sum_over_ranks(values: list[float], device: torch.device) -> list[float]:
     tensor = torch.tensor(values, dtype=torch.float64, device=device)
     torch.distributed.all_reduce(tensor)
     return tensor.tolist()
+
+
+def sum_over_rows(values: list[float], world: World) -> list[float]:
+    """Element-wise sums of what ranks found in their rows; those of a row that ranks share count once."""
+    return [value / world.sequence_parallel for value in sum_over_ranks(values, world.device)]
 
 
 def leader_does(work: Callable[[], T]) -> T | None:

@@ -11,7 +11,9 @@ from pydantic import Field, PositiveInt
 
 from lam_train.dtype import Dtype
 from lam_train.errors import UserError
+from lam_train.model.sequence_parallel import RowModel, check_shareable
 from lam_train.settings import Settings
+from lam_train.train.distributed import World, leader_does, sequence_group
 
 
 class EngineSettings(Settings):
@@ -25,7 +27,8 @@ class EngineSettings(Settings):
     offload: Literal["none", "cpu"] = "none"
     """`cpu`: optimizer state (stage 2) and weights (stage 3) in main memory"""
     sequence_parallel: PositiveInt = 1
-    """ranks that share a row; more than 1 is refused, with the reason (docs/scaling.md)"""
+    """ranks that share each row (DeepSpeed's Ulysses), for rows too long for one GPU; divides the processes and the
+    model's heads (docs/scaling.md)"""
 
     plan_for: str | None = None
     """with inspect=true: what a step would cost on a cluster, as 64xH100, for each stage (docs/scaling.md)"""
@@ -33,12 +36,6 @@ class EngineSettings(Settings):
     def model_post_init(self, _context) -> None:
         if self.offload == "cpu" and self.zero_stage < 2:
             raise ValueError("offload=cpu needs zero_stage 2 or 3")
-        if self.sequence_parallel > 1:
-            raise ValueError(
-                f"sequence_parallel={self.sequence_parallel}: a row holds trees, whose paths share tokens and see "
-                "their own alone; Ulysses cuts a row at the same places for all of them. A row must fit on one GPU: "
-                "take model.gradient_checkpointing, or a smaller batching.max_tokens"
-            )
 
 
 _built: list = []  # engines since the last `release_engines`
@@ -92,8 +89,8 @@ def deepspeed_config(settings: EngineSettings, gradient_clipping: float) -> dict
     return config
 
 
-def build_engine(model: torch.nn.Module, settings: EngineSettings, *, lr: float, betas, eps, weight_decay, clipping):
-    """A DeepSpeed engine around `model`, with torch's fused AdamW; the process group must exist."""
+def load_deepspeed():
+    """The package, which then knows the process group; that must exist."""
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")  # read at import
     import deepspeed
 
@@ -101,6 +98,21 @@ def build_engine(model: torch.nn.Module, settings: EngineSettings, *, lr: float,
     # DeepSpeed compiles a shared-memory all-reduce on CPUs at start (a minute, needs g++ and ninja). gloo serves.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_backend=torch.distributed.get_backend(), auto_mpi_discovery=False, verbose=False)
+    return deepspeed
+
+
+def share_rows(model: RowModel, world: World) -> RowModel:
+    """`model`, whose rows are shared from now on where the world says so; then collective."""
+    if world.sequence_parallel > 1:
+        leader_does(lambda: check_shareable(model.causal.config, world.sequence_parallel))
+        load_deepspeed()
+        model.share_rows(sequence_group(world))
+    return model
+
+
+def build_engine(model: torch.nn.Module, settings: EngineSettings, *, lr: float, betas, eps, weight_decay, clipping):
+    """A DeepSpeed engine around `model`, with torch's fused AdamW; the process group must exist."""
+    deepspeed = load_deepspeed()
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise UserError("no parameter of the model is trainable; is model.lora.target_modules right?")

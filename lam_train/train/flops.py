@@ -31,12 +31,14 @@ def peak_flops() -> float | None:
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What `step_flops` takes of a causal language model; its weights may be on the meta device or sharded."""
+    """What is reckoned of a causal language model; its weights may be on the meta device or sharded."""
 
     body: int
     head: int
     layers: int
     width: int
+    key_value_width: int
+    hidden: int
 
     @classmethod
     def of(cls, causal: torch.nn.Module) -> "ModelShape":
@@ -50,6 +52,8 @@ class ModelShape:
             head=getattr(head, "ds_shape", head.shape).numel(),
             layers=config.num_hidden_layers,
             width=config.num_attention_heads * size,
+            key_value_width=(getattr(config, "num_key_value_heads", None) or config.num_attention_heads) * size,
+            hidden=config.hidden_size,
         )
 
     def flops(self, tokens: int, targets: int, attended: int) -> float:

@@ -18,7 +18,7 @@ from lam_train.report.training import plot_training
 from lam_train.settings import Settings
 from lam_train.train.allocator import keep_freed_blocks
 from lam_train.train.checkpoint import Checkpoint, Checkpoints
-from lam_train.train.distributed import World, sum_over_ranks
+from lam_train.train.distributed import World, sum_over_rows
 from lam_train.train.engine import EngineSettings, build_engine
 from lam_train.train.flops import Mfu
 from lam_train.train.gradients import GradientGuard, GradientNorm
@@ -198,12 +198,13 @@ class Trainer:
             pack = pack.to(self.world.device)
             outputs = self.engine(pack)
             loss = self.objective(outputs, pack)
-            # DeepSpeed averages over the ranks: times the world size, divided once by the step's whole weight.
+            # DeepSpeed averages over the ranks: times the world size, divided once by the step's whole weight. Ranks
+            # that share a row reckon the same loss, and each gives a part of its gradient.
             self.engine.backward(loss * (self.world.size / batch.weight), scale_wrt_gas=False)
             loss_sum += loss.detach()
             kept.append((pack, outputs.detach()))
         mine = torch.stack([loss_sum, self.guard.take()]).tolist()  # the step's one wait for the device
-        total, gradients, total_weight, attended = sum_over_ranks([*mine, weight, attended], self.world.device)
+        total, gradients, total_weight, attended = sum_over_rows([*mine, weight, attended], self.world)
         if not math.isclose(total_weight, batch.weight, rel_tol=1e-6):
             raise Fault(f"step {batch.step + 1}: ranks hold target weight {total_weight}, the plan says {batch.weight}")
         self._stop_if_not_finite(batch, total, gradients, kept)
@@ -294,7 +295,7 @@ class Trainer:
             weight += batch.weight
             tokens += batch.supervised_tokens
         self.engine.train()
-        loss = sum_over_ranks([loss_sum], self.world.device)[0] / weight
+        loss = sum_over_rows([loss_sum], self.world)[0] / weight
         seconds = time.perf_counter() - begun
         row = {"kind": "validation", "step": self.step, "loss": loss, "tokens_supervised": tokens, "seconds": seconds}
         self.record(row)

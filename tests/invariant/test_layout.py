@@ -24,7 +24,7 @@ STAGES = ["zero0", "zero1", "zero2", "zero3", "zero3-offload"]
 
 
 @pytest.fixture(scope="module")
-def one_rank(train_cases):
+def one_rank(train_cases, plans):
     cases = {
         "(8, 1)": [*SHORT, "batching.micro_batch_size=8"],
         "(1, 8)": [*SHORT, "batching.micro_batch_size=1"],
@@ -32,6 +32,7 @@ def one_rank(train_cases):
         "small rows": [*SHORT, "batching.max_tokens=450"],
         "checkpointed activations": [*SHORT, "model.gradient_checkpointing=true"],
         "head in chunks": [*SHORT, "model.logits_budget=100000"],
+        "validated": [*SHORT, f"data.validation={plans}/validation.jsonl"],
         "no clipping": [*SHORT, "trainer.gradient_clipping=0"],
         "no clipping, stage 2": [*SHORT, "trainer.gradient_clipping=0", "engine=zero2"],
         "hard clipping": [*SHORT, "trainer.gradient_clipping=0.1", "trainer.eps=0.1"],
@@ -43,11 +44,23 @@ def one_rank(train_cases):
 
 
 @pytest.fixture(scope="module")
-def two_ranks(train_cases):
+def two_ranks(train_cases, plans):
     cases = {f"2 x {stage}": [*SHORT, f"engine={stage}"] for stage in STAGES}
     cases["2 x 4"] = [*SHORT, "batching.micro_batch_size=4"]
+    shared = [*SHORT, "engine.sequence_parallel=2"]
+    cases |= {f"shared, {stage}": [*shared, f"engine={stage}"] for stage in STAGES}
+    cases["shared, checkpointed"] = [*shared, "model.gradient_checkpointing=true"]
+    cases["shared, bf16 zero1"] = [*shared, "engine=zero1", "engine.dtype=bf16"]
+    cases["shared, validated"] = [*shared, f"data.validation={plans}/validation.jsonl"]
     cases["2 x zero3, head in chunks"] = [*SHORT, "engine=zero3", "model.logits_budget=100000"]
     return train_cases(cases, ranks=2)
+
+
+@pytest.fixture(scope="module")
+def four_ranks(train_cases):
+    """Two pairs of ranks, each pair with rows of its own."""
+    pairs = [*SHORT, "engine.sequence_parallel=2", "batching.micro_batch_size=2"]
+    return train_cases({"2 x 2": pairs, "2 x 2, zero3": [*pairs, "engine=zero3"]}, ranks=4)
 
 
 def weights(run_dir) -> dict[str, torch.Tensor]:
@@ -94,6 +107,31 @@ def test_zero_stages_are_layout_on_one_rank(one_rank, stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_zero_stages_are_layout_on_two_ranks(one_rank, two_ranks, stage):
     assert_same_training(two_ranks[f"2 x {stage}"], one_rank["zero0"])
+
+
+@pytest.mark.parametrize("name", [*STAGES, "checkpointed", "validated"])
+def test_rows_that_two_ranks_share_are_layout(one_rank, two_ranks, name):
+    """Each row is on both ranks: as many micro-batches as one rank has, each once in every count."""
+    found, alone = two_ranks[f"shared, {name}"], one_rank["zero0"]
+    assert_same_training(found, alone)
+    for a, b in zip(metrics(found), metrics(alone), strict=True):
+        assert a["micro_batches"] == b["micro_batches"] and a["tokens_physical"] == b["tokens_physical"]
+
+
+def test_rows_that_two_ranks_share_are_validated_once(one_rank, two_ranks):
+    [found], [alone] = (metrics(x, "validation") for x in (two_ranks["shared, validated"], one_rank["validated"]))
+    assert found["loss"] == pytest.approx(alone["loss"], rel=2e-6)
+    assert found["tokens_supervised"] == alone["tokens_supervised"]
+
+
+def test_rows_that_two_ranks_share_agree_with_bf16_as_bf16_can(one_rank, two_ranks):
+    assert_same_training(two_ranks["shared, bf16 zero1"], one_rank["bf16 zero1"], loss=2e-4, weight=3e-3)
+
+
+@pytest.mark.parametrize("name", ["2 x 2", "2 x 2, zero3"])
+def test_two_pairs_of_ranks_are_layout(one_rank, four_ranks, name):
+    assert_same_training(four_ranks[name], one_rank["zero0"])
+    assert metrics(four_ranks[name])[0]["micro_batches"] == 2
 
 
 def test_a_head_in_chunks_is_layout_where_its_weight_is_sharded(one_rank, two_ranks):

@@ -7,8 +7,10 @@ import sys
 import pytest
 
 from lam_train.errors import UserError
-from lam_train.train.cluster import ASSUMED_BANDWIDTH, ASSUMED_MFU, Cluster, Step, cost, traffic
+from lam_train.model.load import ModelSettings, load_model
+from lam_train.train.cluster import ASSUMED_BANDWIDTH, ASSUMED_MFU, Cluster, Step, cost, exchanged, traffic
 from lam_train.train.engine import EngineSettings
+from lam_train.train.flops import ModelShape
 from tests.conftest import ROOT, base_overrides
 
 RANKS = 2
@@ -30,6 +32,13 @@ def counted(plans, tmp_path_factory) -> dict[str, dict]:
         *cases["3 fp32 2"][:-1], f"batching.micro_batch_size={8 // RANKS // 2}", "model.logits_budget=100000",
         f"run_dir={folder}/chunks",
     ]  # fmt: skip
+    cases |= {
+        f"shared {dtype}{more}": [
+            *cases[f"1 {dtype} 1"][:-1], "engine.sequence_parallel=2", f"run_dir={folder}/shared-{dtype}-{bool(more)}",
+            f"model.gradient_checkpointing={int(bool(more)) * 3 or 'false'}",
+        ]
+        for dtype in ("fp32", "bf16") for more in ("", ", checkpointed")
+    }  # fmt: skip
     (folder / "cases.json").write_text(json.dumps(cases))
     start = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}"]
     driver = [str(ROOT / "tests" / "traffic_driver.py"), str(folder / "cases.json"), str(folder / "found.json")]
@@ -50,6 +59,18 @@ def test_traffic_is_what_collectives_carry(counted, stage, dtype, rows):
     assert sent == pytest.approx(expected, rel=0.02)  # norms, counts and the padding of flat buffers come on top
 
 
+@pytest.mark.parametrize("more", ["", ", checkpointed"])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_traffic_of_rows_that_ranks_share(counted, dtype, more):
+    found = counted[f"shared {dtype}{more}"]
+    engine = EngineSettings(zero_stage=1, dtype=dtype, sequence_parallel=RANKS)
+    shape = ModelShape.of(load_model(ModelSettings(source="tiny")))
+    padded = [(tokens + tokens % RANKS, targets + targets % RANKS) for tokens, targets in found["rows"]]
+    again = 3 / shape.layers if more else 0.0
+    expected = sum(exchanged(engine, shape, tokens, targets, again) for tokens, targets in padded)
+    assert found["bytes"]["all_to_all_single"] * (RANKS - 1) / RANKS == pytest.approx(expected, rel=1e-9)
+
+
 def test_a_head_in_chunks_is_gathered_no_more_often(counted):
     assert counted["3 fp32 2, head in chunks"]["bytes"] == counted["3 fp32 2"]["bytes"]
 
@@ -61,6 +82,8 @@ def test_the_recipe_of_a_step():
     assert cost(Cluster.parse("4xH100"), step, 450e9).network == pytest.approx(1 / ASSUMED_BANDWIDTH)
     assert cost(Cluster.parse("16xH100"), step, 450e9).network == pytest.approx(9 / ASSUMED_BANDWIDTH)
     assert cost(Cluster.parse("1xH100"), step, 450e9).network == 0
+    near = cost(Cluster.parse("16xH100"), step, 50e9, to_neighbours=450e9, neighbours=8)
+    assert near.network == pytest.approx(2 / ASSUMED_BANDWIDTH)
     again = Step(flops=989e12, dtype="fp32", recomputed=1)
     assert cost(Cluster.parse("4xH100"), again, 0).seconds == pytest.approx(989 / 67 * 4 / 3 / ASSUMED_MFU)
 

@@ -278,7 +278,7 @@ def world():
 
 @pytest.fixture
 def one_rank(monkeypatch):
-    monkeypatch.setattr("lam_train.objectives.ppo_objective.sum_over_ranks", lambda values, device: values)
+    monkeypatch.setattr("lam_train.objectives.ppo_objective.sum_over_rows", lambda values, world: values)
 
 
 def objective(**settings) -> PpoObjective:

@@ -276,7 +276,7 @@ IMPOSSIBLE = {
     "engine.dtype=fp8": "engine.dtype=fp8: input should be 'auto', 'fp32' or 'bf16'",
     "engine.zero_stage=7": "engine.zero_stage=7: input should be less than or equal to 3",
     "engine.offload=cpu": "engine.offload=cpu needs zero_stage 2 or 3",
-    "engine.sequence_parallel=2": "engine.sequence_parallel=2: a row holds trees, whose paths share tokens",
+    "engine.sequence_parallel=2": "engine.sequence_parallel=2: so many processes share each row, and 1 cannot be dealt",
     "data.on_bad_record=ignore": "data.on_bad_record=ignore: input should be 'refuse' or 'skip'",
     "data.train=[a, 3]": "data.train=['a', 3]: input should be a valid string",
     "launch.processes=many": "launch.processes=many: input should be a valid integer",
