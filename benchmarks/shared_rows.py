@@ -2,7 +2,7 @@
 
     python benchmarks/shared_rows.py FOLDER [--tokens 4096 8192] [--turns 3]
 
-A random model of some 75 million weights in bf16, on a CPU; two threads together on both sides, alternating. Each
+A random model of 72 million weights in bf16, on a CPU; two threads together on both sides, alternating. Each
 training is a process of its own, whose second pass is timed. Writes shared_rows.json and README.md into FOLDER.
 """
 

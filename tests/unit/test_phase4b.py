@@ -205,11 +205,13 @@ def test_inspection_shows_whole_actions_as_targets(judged, tmp_path, capsys):
     assert re.search(r"⟦(Perhaps|.*select_text.*)<\|im_end\|>⟧", said)
 
 
-def test_two_ranks_learn_what_one_does(judged, tmp_path):
-    """Answers are sampled by both, passes and steps run on both; only sums differ, in their last digits."""
+@pytest.mark.parametrize("sharing", [1, 2])
+def test_two_ranks_learn_what_one_does(judged, tmp_path, sharing):
+    """Answers are sampled by both, passes and steps run on both, with rows of their own or shared; only sums differ."""
     one = [*SAMPLED, "ppo.iterations=1", "trainer.batch_size=6"]
     assert run(judged, tmp_path / "one", *one) == 0
-    done = run_command(*overrides(judged, tmp_path / "two", *one), processes=2)
+    two = [*one, f"engine.sequence_parallel={sharing}"]
+    done = run_command(*overrides(judged, tmp_path / "two", *two), processes=2)
     assert done.returncode == 0, done.stderr[-3000:]
     for name in ("loss", "kl", "reward", "kl_coefficient", "entropy"):
         of_one, of_two = ([row[name] for row in steps_of(tmp_path / run_dir)] for run_dir in ("one", "two"))

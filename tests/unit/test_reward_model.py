@@ -32,7 +32,7 @@ from lam_train.objectives.credit import balancing_weights, labels_of, shared_ste
 from lam_train.objectives.reward import RewardObjective, reward_loss
 from lam_train.phases.reward_model import completable_steps, is_held_out
 from lam_train.records import Action, Trajectory, write_jsonl
-from tests.conftest import metrics
+from tests.conftest import metrics, run_command
 from tests.hand_made import trajectory
 
 COMPACT = StepFormat(kind="compact")
@@ -333,6 +333,25 @@ def test_a_reward_model_learns_and_is_read_back(tmp_path, reader):
     held = [t for n in range(12) if is_held_out(f"task-{n}", 0.3, 0) for t in (trajectory(n),)]
     again = scores(model, samples_of(reader, *held), BatchingSettings(max_tokens=8192))
     assert again and all(saved[id]["score"] == pytest.approx(value, abs=1e-3) for id, value in again.items())
+
+
+def test_a_reward_model_learns_the_same_from_rows_that_two_ranks_share(tmp_path):
+    write(tmp_path)
+    training = ["model.lora=null", "trainer.lr=1e-2", "trainer.max_steps=3", "export.at_end=false"]
+    assert main(overrides(tmp_path, *training)) == 0
+    shared = [*training, "engine.sequence_parallel=2", f"run_dir={tmp_path}/shared"]
+    done = run_command(*overrides(tmp_path, *shared), processes=2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone, together = (metrics(tmp_path / run_dir) for run_dir in ("reward", "shared"))
+    for name in ("loss", "grad_norm", "micro_batches"):
+        assert [r[name] for r in together if name in r] == pytest.approx(
+            [r[name] for r in alone if name in r], rel=1e-4
+        )
+    ours, theirs = (
+        json.loads((tmp_path / run_dir / "evaluation/scores.json").read_text()) for run_dir in ("shared", "reward")
+    )
+    assert ours.keys() == theirs.keys()
+    assert all(ours[id]["score"] == pytest.approx(theirs[id]["score"], abs=1e-4) for id in ours)
 
 
 def test_reward_models_are_compared_on_trajectories_of_the_test_split(tmp_path, caplog):
