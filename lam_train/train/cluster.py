@@ -103,10 +103,11 @@ def exchanged(engine: EngineSettings, shape: ModelShape, tokens: int, targets: i
 
     An all-to-all of S bytes a rank sends S (n-1)/n of them. Each layer has four, of queries, keys, values and outputs,
     in the forward pass, in the backward pass, and in that of checkpointed layers again; the hidden states at the
-    sources of targets travel forth and back.
+    sources of targets travel forth and back. Where there are fewer key-value heads than ranks, each goes to several.
     """
     ranks, size = engine.sequence_parallel, 2 if engine.dtype == "bf16" else 4
-    layers = tokens / ranks * 2 * (shape.width + shape.key_value_width) * shape.layers * (2 + recomputed)
+    key_values = max(shape.key_value_heads, ranks) * shape.head_size
+    layers = tokens / ranks * 2 * (shape.width + key_values) * shape.layers * (2 + recomputed)
     return (layers + 2 * targets * shape.hidden) * size * (ranks - 1) / ranks
 
 

@@ -37,8 +37,9 @@ class ModelShape:
     head: int
     layers: int
     width: int
-    key_value_width: int
     hidden: int
+    head_size: int
+    key_value_heads: int
 
     @classmethod
     def of(cls, causal: torch.nn.Module) -> "ModelShape":
@@ -52,8 +53,9 @@ class ModelShape:
             head=getattr(head, "ds_shape", head.shape).numel(),
             layers=config.num_hidden_layers,
             width=config.num_attention_heads * size,
-            key_value_width=(getattr(config, "num_key_value_heads", None) or config.num_attention_heads) * size,
             hidden=config.hidden_size,
+            head_size=size,
+            key_value_heads=getattr(config, "num_key_value_heads", None) or config.num_attention_heads,
         )
 
     def flops(self, tokens: int, targets: int, attended: int) -> float:

@@ -20,7 +20,8 @@ KINDS = {
     "lora with dropout": ["engine=zero0", "model.lora.rank=4", "model.lora.dropout=0.2"],
     "zero3 lora with dropout": ["engine=zero3", "model.lora.rank=4", "model.lora.dropout=0.2"],
 }
-ON_TWO = ("zero1", "zero2", "zero3", "offload", "zero3 bf16", "zero3 lora with dropout")
+SHARED = "zero2, rows shared"
+ON_TWO = ("zero1", "zero2", "zero3", "offload", "zero3 bf16", "zero3 lora with dropout", SHARED)
 SAME = ("step", "loss", "grad_norm", "lr", "samples")
 
 
@@ -30,21 +31,23 @@ ACROSS = [
     ("zero3", "zero2"),
     ("zero3", "offload"),
     ("zero2 bf16", "zero3 bf16"),
+    ("zero2", SHARED),
 ]
+SETTINGS = KINDS | {SHARED: ["engine=zero2", "engine.sequence_parallel=2"]}
 
 
 def broken_and_whole(kinds) -> dict[str, list[str]]:
     cases = {}
     for kind in kinds:
-        cases[f"{kind} whole"] = [*WHOLE, *KINDS[kind]]
-        cases[kind] = [*FIRST, *KINDS[kind]]
-        cases[f"{kind} then on"] = [*WHOLE, *KINDS[kind]]
+        cases[f"{kind} whole"] = [*WHOLE, *SETTINGS[kind]]
+        cases[kind] = [*FIRST, *SETTINGS[kind]]
+        cases[f"{kind} then on"] = [*WHOLE, *SETTINGS[kind]]
     return cases
 
 
 @pytest.fixture(scope="module")
 def one_rank(train_cases):
-    stopped = {f"{kind} stopped": [*FIRST, *KINDS[kind]] for kind in {saved for saved, _ in ACROSS}}
+    stopped = {f"{kind} stopped": [*FIRST, *SETTINGS[kind]] for kind in {saved for saved, _ in ACROSS}}
     return train_cases(broken_and_whole(KINDS) | stopped, ranks=1)
 
 
@@ -53,11 +56,11 @@ def two_ranks(train_cases, one_rank, tmp_path_factory):
     cases = broken_and_whole(ON_TWO)
     copies = tmp_path_factory.mktemp("copies")
     for saved, gone_on in ACROSS:
-        copy = copies / f"{saved}-{gone_on}".replace(" ", "-")
+        copy = copies / f"{saved}-{gone_on}".replace(" ", "-").replace(",", "")
         shutil.copytree(one_rank[f"{saved} stopped"], copy)
-        cases[f"{saved} to {gone_on}"] = [*WHOLE, *KINDS[gone_on], f"run_dir={copy}"]
+        cases[f"{saved} to {gone_on}"] = [*WHOLE, *SETTINGS[gone_on], f"run_dir={copy}"]
     folders = train_cases(cases, ranks=2)
-    return folders | {f"{s} to {g}": copies / f"{s}-{g}".replace(" ", "-") for s, g in ACROSS}
+    return folders | {f"{s} to {g}": copies / f"{s}-{g}".replace(" ", "-").replace(",", "") for s, g in ACROSS}
 
 
 @pytest.mark.parametrize(("ranks", "kind"), [*((1, kind) for kind in KINDS), *((2, kind) for kind in ON_TWO)])
