@@ -1,8 +1,9 @@
-"""What a model gives where ranks share its rows: sequence_driver.py OUTPUT.pt, in a torchrun world.
+"""What a model gives where all ranks share its rows: sequence_driver.py OUTPUT.pt, in a torchrun world.
 
 OUTPUT.pt: case -> what `tests.sequence_cases.learned` gives, the gradients summed over the ranks.
 """
 
+import os
 import sys
 
 import torch
@@ -13,8 +14,7 @@ from tests.sequence_cases import CASES, learned, made
 
 
 def main(output: str) -> None:
-    size = int(sys.argv[2])
-    world = join_world(LaunchSettings(threads=1), size)
+    world = join_world(LaunchSettings(threads=1), sequence_parallel=int(os.environ["WORLD_SIZE"]))
     found = {}
     for name, case in CASES.items():
         outputs, gradients = learned(share_rows(made(case), world), case)

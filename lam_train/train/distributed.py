@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal, TypeVar
 
@@ -144,9 +144,13 @@ def _single_environment() -> dict[str, str]:
 
 
 def join_world(settings: LaunchSettings, sequence_parallel: int = 1) -> World:
-    """Joins the process group (nccl with a GPU, gloo without); one process needs no launcher and no open port."""
+    """Joins the process group (nccl with a GPU, gloo without); one process needs no launcher and no open port.
+
+    Neighbouring ranks, `sequence_parallel` of them, get a group of their own (`sequence_group`).
+    """
+    timeout = timedelta(minutes=settings.timeout_minutes)
     if torch.distributed.is_initialized():
-        return current_world(sequence_parallel)
+        return _grouped(current_world(), sequence_parallel, timeout)
     if "RANK" not in os.environ:
         ours = _srun_environment() if _is_srun() else _single_environment()
         _set_here.extend(name for name in ours if name not in os.environ)
@@ -164,30 +168,33 @@ def join_world(settings: LaunchSettings, sequence_parallel: int = 1) -> World:
     else:
         torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // local_size))
     how = {"store": torch.distributed.HashStore(), "rank": 0, "world_size": 1} if size == 1 else {}
-    timeout = timedelta(minutes=settings.timeout_minutes)
     torch.distributed.init_process_group("nccl" if gpu else "gloo", timeout=timeout, **how)
-    return current_world(sequence_parallel)
+    return _grouped(current_world(), sequence_parallel, timeout)
 
 
-def current_world(sequence_parallel: int = 1) -> World:
-    """The world that was joined, of which so many ranks share a row."""
+def current_world() -> World:
+    """The world that was joined, each rank with rows of its own."""
     return World(
         rank=torch.distributed.get_rank(),
         size=torch.distributed.get_world_size(),
         local_rank=int(os.environ["LOCAL_RANK"]),
         local_size=int(os.environ["LOCAL_WORLD_SIZE"]),
-        sequence_parallel=sequence_parallel,
     )
 
 
-def sequence_group(world: World) -> torch.distributed.ProcessGroup:
-    """The ranks that share this one's rows. Made at the first call, which is collective."""
-    shared = world.sequence_parallel
-    if shared not in _sequence_groups:
+def _grouped(world: World, shared: int, timeout: timedelta) -> World:
+    """The world in which so many ranks share a row, their groups made. Collective."""
+    world = replace(world, sequence_parallel=shared)
+    if shared > 1 and shared not in _sequence_groups:
         every = range(world.size)
-        groups = [torch.distributed.new_group(every[first : first + shared]) for first in every[::shared]]
+        groups = [torch.distributed.new_group(every[at : at + shared], timeout=timeout) for at in every[::shared]]
         _sequence_groups[shared] = groups[world.data_rank]
-    return _sequence_groups[shared]
+    return world
+
+
+def sequence_group(world: World) -> torch.distributed.ProcessGroup:
+    """The ranks that share this one's rows."""
+    return _sequence_groups[world.sequence_parallel]
 
 
 def leave_world() -> None:

@@ -19,7 +19,7 @@ def shared(tmp_path_factory) -> dict:
     """Case -> (outputs, gradients), on two ranks that share each row."""
     file = tmp_path_factory.mktemp("sequence") / "found.pt"
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    driver = [str(ROOT / "tests" / "sequence_driver.py"), str(file), "2"]
+    driver = [str(ROOT / "tests" / "sequence_driver.py"), str(file)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([*start, *driver], capture_output=True, text=True, timeout=600, env=env)
     assert done.returncode == 0, done.stderr[-4000:]
