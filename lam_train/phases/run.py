@@ -122,6 +122,7 @@ def check_sizes(recipe: Recipe) -> None:
     ranks //= shared
     if batch % (ranks * rows):
         micro = f" x batching.micro_batch_size={rows}" if recipe.batching.micro_batch_size else ""
-        raise UserError(f"trainer.batch_size={batch}: not divisible by {ranks} processes{micro}")
+        dealt = "processes" if shared == 1 else f"groups of {shared} processes"
+        raise UserError(f"trainer.batch_size={batch}: not divisible by {ranks} {dealt}{micro}")
     if recipe.resume not in ("auto", "never") and not Path(recipe.resume).expanduser().exists():
         raise UserError(f"resume={recipe.resume}: no such path; give a checkpoint, a run directory, auto or never")
