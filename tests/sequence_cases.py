@@ -12,11 +12,8 @@ from lam_train.model.policy_value import PolicyValue
 from lam_train.model.reward import RewardModel
 from lam_train.model.sequence_parallel import RowModel
 from lam_train.model.trainable import TrainableModel
-from lam_train.model.tree_attention import FLEX, NAME, register
-from tests.invariant.test_trees import FORESTS, samples_of
-
-VOCABULARY = 259
-TYPES = ("llama", "mistral", "qwen2", "qwen3")
+from lam_train.model.tree_attention import FLEX, MODEL_TYPES, NAME, register
+from tests.invariant.test_trees import FORESTS, VOCABULARY, samples_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Case:
 
 
 CASES = {
-    **{f"{type}": Case(type=type) for type in TYPES},
+    **{type: Case(type=type) for type in MODEL_TYPES},
     **{forest: Case(forest=forest) for forest in FORESTS},
     "window": Case(type="mistral", config={"sliding_window": 16}),
     "one key-value head": Case(config={"num_key_value_heads": 1}),

@@ -27,8 +27,6 @@ def check_shareable(config, ranks: int) -> None:
         raise UserError(
             f"{what}: rows are shared with models of types {', '.join(MODEL_TYPES)}, not {config.model_type}"
         )
-    if config._attn_implementation not in (NAME, FLEX):
-        raise UserError(f"{what}: needs model.attention=auto or flex; a dense mask's attention knows nothing of it")
     heads, groups = config.num_attention_heads, config.num_key_value_heads
     possible = [n for n in range(2, heads + 1) if heads % n == 0 and max(groups, n) % min(groups, n) == 0]
     if ranks not in possible:
@@ -45,6 +43,10 @@ class SharedRow:
     def __init__(self, config, group: torch.distributed.ProcessGroup) -> None:
         from deepspeed.runtime.sequence_parallel.ulysses_sp import UlyssesSPAttentionHF
 
+        if config._attn_implementation not in (NAME, FLEX):
+            raise ValueError(
+                f"attention {config._attn_implementation} exchanges no heads: it would see a part of a row"
+            )
         self.group, self.ranks = group, torch.distributed.get_world_size(group)
         self.rank = torch.distributed.get_rank(group)
         heads = config.num_attention_heads

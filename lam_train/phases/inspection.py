@@ -12,6 +12,7 @@ from lam_train.batching.tree import Run
 from lam_train.language.conversation import Language
 from lam_train.language.sample import Samples
 from lam_train.model.load import load_config, load_tokenizer
+from lam_train.model.sequence_parallel import check_shareable
 from lam_train.phases.cluster_plan import print_plan, told_checkpointing
 from lam_train.phases.imitation import prepare
 from lam_train.phases.run import wanted_ranks
@@ -30,6 +31,8 @@ def inspect_training(recipe: Recipe) -> None:
     language = Language(load_tokenizer(recipe.model))
     prepared = _prepared(recipe, language)
     ranks = wanted_ranks(recipe)
+    if recipe.engine.sequence_parallel > 1:
+        check_shareable(load_config(recipe.model), recipe.engine.sequence_parallel)
     steps = total_steps(recipe, len(prepared.train))
     loader = make_loader(recipe, prepared.train, World(0, ranks, 0, ranks, recipe.engine.sequence_parallel), steps)
     for index in loader.plan.step_samples(0)[:2]:

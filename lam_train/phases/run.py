@@ -119,6 +119,8 @@ def check_sizes(recipe: Recipe) -> None:
             f"engine.sequence_parallel={shared}: so many processes share each row, and {ranks} cannot be dealt into "
             "such groups; start a multiple of it (launch.processes, nodes), or take engine.sequence_parallel=1"
         )
+    if shared > 1 and recipe.model.attention == "dense":
+        raise UserError(f"engine.sequence_parallel={shared}: needs model.attention=auto or flex, which exchange heads")
     ranks //= shared
     if batch % (ranks * rows):
         micro = f" x batching.micro_batch_size={rows}" if recipe.batching.micro_batch_size else ""

@@ -7,10 +7,10 @@ import sys
 import pytest
 import torch
 
+from lam_train.__main__ import main
 from lam_train.errors import UserError
 from lam_train.model.sequence_parallel import check_shareable
-from lam_train.model.tree_attention import NAME
-from tests.conftest import ROOT
+from tests.conftest import ROOT, base_overrides
 from tests.sequence_cases import CASES, learned, made
 
 
@@ -40,12 +40,10 @@ def test_a_shared_row_is_the_row(shared, name):
 CONFIG = {"hidden_size": 144, "num_attention_heads": 8, "num_key_value_heads": 2}
 
 
-def configuration(type: str = "llama", attention: str = NAME, **sizes):
+def configuration(type: str = "llama", **sizes):
     from transformers import AutoConfig
 
-    config = AutoConfig.for_model(type, **(CONFIG | sizes))
-    config._attn_implementation = attention
-    return config
+    return AutoConfig.for_model(type, **(CONFIG | sizes))
 
 
 @pytest.mark.parametrize("ranks", [2, 4, 8])
@@ -60,9 +58,23 @@ def test_heads_that_ranks_can_take_as_many_of(ranks):
         (configuration(num_attention_heads=9, num_key_value_heads=3), 2, "possible: 3, 9"),
         (configuration(num_attention_heads=12, num_key_value_heads=4), 6, "possible: 2, 4, 12"),
         (configuration("gemma2"), 2, "models of types llama, mistral, qwen2, qwen3, not gemma2"),
-        (configuration(attention="sdpa"), 2, "needs model.attention=auto or flex"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(config, ranks, said):
     with pytest.raises(UserError, match=f"engine.sequence_parallel={ranks}: .*{said}"):
         check_shareable(config, ranks)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ["engine.sequence_parallel=4", "launch.processes=4", "model.attention=dense"],
+            "needs model.attention=auto or",
+        ),
+        (["engine.sequence_parallel=3", "launch.processes=3", "trainer.batch_size=9"], "possible: 2, 4"),
+    ],
+)
+def test_inspection_refuses_what_training_does(plans, caplog, given, said):
+    assert main([*base_overrides(plans), "inspect=true", *given]) == 2
+    assert said in caplog.text
