@@ -64,7 +64,7 @@ def model_inputs(pack: Pack, config, shared: SharedRow | None = None) -> dict:
         pack = pack.padded(multiple if shared is None else shared.multiple(multiple))
     if flex:
         windows = (layer_window(config, layer) for layer in range(config.num_hidden_layers))
-        tree = flex_masks(pack, windows)
+        tree = flex_masks(pack, windows, causal_kernels=by_causal_kernels(pack.tokens.device, config))
     elif by_blocks(pack.tokens.device, config):
         tree = query_blocks(pack.subtree_end)
     part = slice(None) if shared is None else shared.rows(len(pack.tokens))
@@ -90,6 +90,16 @@ def by_flex(pack: Pack, config) -> bool:
     if config.model_type not in MODEL_TYPES:  # others cap scores or look elsewhere, which would be lost silently
         raise ValueError(f"attention=flex is for models of types {', '.join(MODEL_TYPES)}, not {config.model_type}")
     return True
+
+
+def by_causal_kernels(device: torch.device, config) -> bool:
+    """Whether rows of a single path take PyTorch's causal kernels, where nobody asked for FlexAttention.
+
+    Not on a GPU whose only kernel for grouped heads in half precision holds all pairs of tokens.
+    """
+    if config._attn_implementation == FLEX or device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def by_blocks(device: torch.device, config) -> bool:

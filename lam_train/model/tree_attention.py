@@ -1,6 +1,7 @@
 """Attention of a packed forest without a dense mask: each block of queries sees its own path's keys and no others.
 
-On a CPU with matrix products of our own (`TreeAttention`), on a GPU with PyTorch's FlexAttention (`flex_masks`).
+On a CPU with matrix products of our own (`TreeAttention`), on a GPU with PyTorch's FlexAttention (`flex_masks`), and
+there a row that is a single path with the kernels made for that (`_of_one_path`), which are twice as fast.
 
 A dense mask makes every token of a row pay for every other; the tokens of a path are a third to a sixth of them
 (docs/performance.md). Exact: softmax in float32 over the same scores.
@@ -15,6 +16,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -23,7 +25,9 @@ from lam_train.batching.pack import Pack
 NAME, FLEX = "lam_tree", "lam_flex"  # as transformers attention implementations
 QUERIES = 128  # most in a block: its scores stay in the processor's cache
 FLEX_BLOCK = 128  # tokens of a block of FlexAttention's mask; a shorter row would get its kernel for decoding
+LONG = 2048  # tokens from which a row of one path has kernels of its own: a compiled layer is compiled again for them
 FEW_QUERIES = 16  # of tokens that a generation reads at once
+KERNELS = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]  # the fastest first
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")  # those whose attention is what `TreeAttention` computes
 
 
@@ -209,6 +213,8 @@ def tree_attention(
     groups = key.shape[1]
     scale = width**-0.5 if scaling is None else scaling
     if isinstance(tree, dict):
+        if tree[sliding_window] is None:
+            return _of_one_path(query, key, value, scale).transpose(1, 2), None
         # a compiled layer compiles it with itself; on a CPU it stays PyTorch's plain version, slow and for tests
         alone = query.device.type == "cuda" and not torch.compiler.is_compiling()
         attend = _compiled_flex_attention() if alone else flex_attention
@@ -233,13 +239,34 @@ def _of_few_queries(query, key, value, mask, scaling: float | None) -> torch.Ten
     return out.reshape(rows, heads, tokens, width).transpose(1, 2)  # a GPU's kernels give it in another layout
 
 
-def flex_masks(pack: Pack, windows: Iterable[int | None]) -> dict[int | None, BlockMask]:
+def _of_one_path(query, key, value, scale: float) -> torch.Tensor:
+    """[1, H, T, D]: each token over all before it, by the fastest kernel there is."""
+    repeats = query.shape[1] // key.shape[1]
+    shared = query.dtype in (torch.bfloat16, torch.float16)  # others' kernels want keys for each head
+    if not shared:
+        key, value = (x.repeat_interleave(repeats, dim=1) for x in (key, value))
+    with sdpa_kernel(KERNELS, set_priority=True):
+        return scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=scale, enable_gqa=shared and repeats > 1
+        )
+
+
+def flex_masks(
+    pack: Pack, windows: Iterable[int | None], causal_kernels: bool = False
+) -> dict[int | None, BlockMask | None]:
     """window -> FlexAttention's block mask of a row, made once for all layers that see as far.
 
     The row's length is a multiple of FLEX_BLOCK (`Pack.padded`). Which blocks of keys a block of queries sees is told
-    from the blocks' bounds, without looking at every pair of tokens.
+    from the blocks' bounds, without looking at every pair of tokens. With `causal_kernels` it is None where each token
+    sees all before it (`_of_one_path`): the row is one long sample, and no longer than the window. What pads it then
+    sees the sample, which changes nothing: none of it is a target, and no token of the sample sees it.
     """
-    return {window: _block_mask(pack, window) for window in set(windows)}
+    tokens = len(pack.tokens)
+    one_path = causal_kernels and len(pack.samples) == 1 and tokens >= LONG
+    return {
+        window: None if one_path and tokens <= (window or tokens) else _block_mask(pack, window)
+        for window in set(windows)
+    }
 
 
 def _block_mask(pack: Pack, window: int | None) -> BlockMask:

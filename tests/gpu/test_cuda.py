@@ -1,5 +1,6 @@
 """What only a GPU can show. Run on a machine with one: python -m pytest -m gpu tests/gpu"""
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +9,7 @@ from lam_train.agent.generation import Sampling
 from lam_train.agent.local_policy import LocalPolicy
 from lam_train.agent.policy_settings import LocalPolicySettings
 from lam_train.batching.layout import BatchingSettings
+from lam_train.language.sample import Sample, Samples, Segment
 from lam_train.language.step_format import StepFormat
 from lam_train.model.head import BYTES_IN_WORK, ChunkedHead, log_probabilities
 from lam_train.model.layers import compile_layers
@@ -53,6 +55,37 @@ def test_flex_attention_and_compiled_layers_are_attention_with_a_dense_mask(name
     assert other_loss == pytest.approx(loss, rel=1e-4)
     for key, gradient in gradients.items():
         assert (gradient - other_gradients[key]).norm() < 1e-3 * gradient.norm(), key
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [(torch.float32, 1e-3), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_row_that_is_one_long_sample_is_attention_with_a_dense_mask(kind, tolerance, compiled):
+    """By the kernels made for that, between rows that are not: loss and every gradient, against exact ones in fp32."""
+    torch.set_float32_matmul_precision("highest")
+    rng = np.random.default_rng(0)
+    lots = []
+    for lengths in ((2200,), (700, 200), (4000,)):
+        drawn = [rng.integers(5, 60, length).astype(np.int32) for length in lengths]
+        lots.append(Samples([Sample(str(i), (Segment(t[:9]), Segment(t[9:], 1.0))) for i, t in enumerate(drawn)]))
+    results = []
+    for attention, dtype in (("dense", torch.float32), ("auto", kind)):
+        causal = load_model(ModelSettings(source="tiny", attention=attention))
+        model = TrainableModel(causal).to("cuda", dtype)
+        if compiled and attention == "auto":
+            compile_layers(causal)
+        original = model.forward
+        model.forward = lambda pack, original=original: original(pack.to(torch.device("cuda"))).cpu()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            settings = BatchingSettings(max_tokens=4096, workers=0)
+            results.append([loss_and_gradients(model, lot, settings) for lot in lots])
+        kernels = {event.key for event in profile.key_averages()}
+    for (loss, gradients, _), (other_loss, other_gradients, _) in zip(*results, strict=True):
+        assert other_loss == pytest.approx(loss, rel=tolerance)
+        for key, gradient in gradients.items():
+            assert (gradient - other_gradients[key].float()).norm() < tolerance * gradient.norm(), key
+    made_for_it = ("fmha",) if kind == torch.float32 else ("sdpa", "flash")
+    assert any(name in kernel for kernel in kernels for name in made_for_it)
+    assert any("flex_attention" in kernel for kernel in kernels)
 
 
 @pytest.mark.parametrize("name", FORESTS)

@@ -13,7 +13,7 @@ from lam_train.language.sample import Sample, Samples, Segment
 from lam_train.model.attention import model_inputs, tree_mask
 from lam_train.model.load import LoraSettings, ModelSettings, load_model
 from lam_train.model.trainable import TrainableModel, add_lora
-from lam_train.model.tree_attention import FLEX, FLEX_BLOCK, NAME, flex_masks, query_blocks, register
+from lam_train.model.tree_attention import FLEX, FLEX_BLOCK, LONG, NAME, flex_masks, query_blocks, register
 from lam_train.objectives.imitation import imitation_loss
 
 VOCABULARY = 259
@@ -200,6 +200,38 @@ def test_the_blocks_of_a_flex_mask_are_those_of_all_its_pairs(seed, window):
     if window is None:
         assert torch.equal(partial | full, blocks.any(-1))
     assert bool(full.any()) == (window != 100) and not (partial | full).all()
+
+
+@pytest.mark.parametrize("window", [None, 4096])
+def test_a_row_that_is_one_long_sample_needs_no_mask(window, monkeypatch):
+    """Loss and every gradient, with padding behind it, as a GPU computes it: that kernel is on a CPU too."""
+    monkeypatch.setattr("lam_train.model.attention.by_causal_kernels", lambda *_: True)
+    tokens = np.random.default_rng(0).integers(5, 60, LONG + 7).astype(np.int32)
+    samples = Samples([Sample("0", (Segment(tokens[:9]), Segment(tokens[9:], 1.0)))])
+    settings = BatchingSettings(max_tokens=4096, workers=0)
+    results = []
+    for attention in ("dense", "flex"):
+        model = TrainableModel(load_model(ModelSettings(source="tiny", attention=attention)))
+        model.causal.config.sliding_window = window
+        results.append(loss_and_gradients(model, samples, settings))
+    (loss, gradients, _), (other_loss, other_gradients, batch) = results
+    inputs = model_inputs(batch.packs[0], model.causal.config)
+    assert inputs["tree"] == {window: None} and inputs["input_ids"].shape == (1, LONG + FLEX_BLOCK)
+    assert other_loss == pytest.approx(loss, rel=1e-5)
+    for key, gradient in gradients.items():
+        assert (gradient - other_gradients[key]).norm() < 1e-5 * gradient.norm(), key
+
+
+@pytest.mark.parametrize(
+    ("lengths", "window", "alone"),
+    [((LONG,), None, True), ((LONG,), LONG, True), ((LONG,), LONG - 1, False), ((LONG - 200,), None, False),
+     ((LONG, 9), None, False)],
+)  # fmt: skip
+def test_only_a_row_whose_tokens_see_all_before_them_needs_no_mask(lengths, window, alone):
+    pack = build_pack([PackInput(str(n), *_arrays([(n, 1), (9, length - 1)]), 0) for n, length in enumerate(lengths)])
+    masks = flex_masks(pack.padded(FLEX_BLOCK), [window], causal_kernels=True)
+    assert (masks[window] is None) == alone
+    assert flex_masks(pack.padded(FLEX_BLOCK), [window])[window] is not None
 
 
 def listed(counts: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
