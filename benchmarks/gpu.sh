@@ -96,12 +96,12 @@ wait
 part mfu_7b 200 $MFU "$OUT/mfu_7b" --shapes mistral-7b --lengths 8192 2048 4096 --compile --checkpointing 20 0 6 --rows 8 32 16 --steps 2 --warmup 1
 part mfu_small 150 $MFU "$OUT/mfu_small" --shapes qwen3-0.6b smollm2-135m --lengths 4096 8192 --compile --rows 4 --steps 2 --warmup 1
 part head 60 "$PYTHON" benchmarks/head.py "$OUT/head" --targets 8192
-part ppo 240 "$PYTHON" benchmarks/ppo_speed.py "$OUT/ppo" --answers "$SCRATCH/4b/experience/answers-000.jsonl" --model "$SCRATCH/model" \
+part ppo $((240 * TURNS)) "$PYTHON" benchmarks/ppo_speed.py "$OUT/ppo" --answers "$SCRATCH/4b/experience/answers-000.jsonl" --model "$SCRATCH/model" \
     --reward-model "$SCRATCH/judge" --data "$TRAJECTORIES,$FAILURES" --batch 32 --repeats "$TURNS" \
     --sides lam_train "TRL GRPO, 8, pure bf16" "TRL GRPO, 32, pure bf16" --set $OURS policy.local.max_new_tokens=40
-part phase2 280 "$PYTHON" benchmarks/train_speed.py "$OUT/phase2" --data "$TRAJECTORIES" --repeats "$TURNS" --steps 4 --warmup 3 --length 8192 \
+part phase2 $((280 * TURNS)) "$PYTHON" benchmarks/train_speed.py "$OUT/phase2" --data "$TRAJECTORIES" --repeats "$TURNS" --steps 4 --warmup 3 --length 8192 \
     --sides lam_train "TRL bfd, 4 rows of 2048, Liger, pure bf16" "TRL padded, 32 by length, Liger, pure bf16" --set $OURS trainer.batch_size=64
-part phase1 280 "$PYTHON" benchmarks/train_speed.py "$OUT/phase1" --recipe phase1_small --data "$PLANS" --repeats "$TURNS" --steps 4 --warmup 3 \
+part phase1 $((280 * TURNS)) "$PYTHON" benchmarks/train_speed.py "$OUT/phase1" --recipe phase1_small --data "$PLANS" --repeats "$TURNS" --steps 4 --warmup 3 \
     --length 8192 --sides lam_train "TRL bfd, Liger, pure bf16" --set $OURS trainer.batch_size=256
 part decide 90 "$PYTHON" benchmarks/agent_decide.py "$TRAJECTORIES"/episodes-00000.jsonl "$OUT/decide" --model "$SCRATCH/model" --batches 8 32 --calls 6
 part attention 60 "$PYTHON" benchmarks/tree_attention.py "$OUT/attention" --data "$TRAJECTORIES" --dtypes bf16 --rows 2 --repeats 3 \
