@@ -48,8 +48,9 @@ class ModelSettings(Settings):
     """compile each layer with torch.compile, for rows of any length: for GPUs, up to ZeRO stage 2; up to a minute at
     the start, a fifth less time a row"""
     attention: Literal["auto", "dense", "flex"] = "auto"
-    """in training: each token's own path of a row, on a GPU with PyTorch's FlexAttention, for models where that is
-    right, and a dense mask for others; always a dense mask; or FlexAttention, refused where it would not be right"""
+    """in training: each token's own path of a row, on a GPU with PyTorch's FlexAttention (a row of one long sample with
+    cuDNN or flash), for models where that is right, and a dense mask for others; always a dense mask; or FlexAttention,
+    refused where it would not be right"""
     logits_budget: PositiveInt = DEFAULT_BUDGET
     """bytes: the most that the head holds of a row's logits; where half of it does not hold the gradient by every
     target's logits, those of the others are computed twice; for llama, mistral, qwen2 and qwen3 models"""
