@@ -5,7 +5,10 @@
 Each turn runs every side as a process of its own, on the very samples that our loader draws for `--steps` optimizer
 steps; those before them (`--warmup`) are not timed. The learning rate is too small to move a weight, so the mean loss
 of all timed tokens must be the same: a side that differs by more than `--tolerance` ends the run. TRL's ways are those
-of SIDES; `--sides` picks. Writes speed.json, README.md.
+of SIDES; `--sides` picks. MFU is of what a side computes by its own way, each token with the keys on its path: padding
+does not count, a prefix that TRL computes for each of its samples does, and its head on all tokens. The peak is the
+vendor's dense bf16 one; on a CPU, where nobody names one, the rate of a large bf16 product. Writes speed.json,
+README.md.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mfu import measured_peak
 from sides import faster, in_turn, told_faster
 from training_facts import hardware, parser_of
 
@@ -30,9 +34,11 @@ from lam_train.model.load import load_tokenizer, resolve_folder
 from lam_train.phases.imitation import prepare
 from lam_train.recipe import compose_recipe
 from lam_train.report.markdown import table
+from lam_train.train.flops import ModelShape, peak_flops
 
 HERE = Path(__file__).resolve().parent
 OURS = "lam_train"
+COUNTED = ("logical", "physical", "supervised", "flops")  # of a step; tokens, and FLOPs
 SIDES = {  # TRL's settings; bf16 by autocast over fp32 weights is what its `bf16=True` does
     "TRL padded, 1": [],
     "TRL padded, 4 by length": ["--batch=4", "--sorted"],
@@ -51,6 +57,7 @@ ON_A_GPU = {  # instead of those above: with Liger's kernels
         "--packing=bfd", "--batch=4", "--length=2048", "--liger", "--precision=pure",
     ],
     "TRL bfd, Liger": ["--packing=bfd", "--liger"],
+    "TRL padded, 32 by length, Liger, DeepSpeed": ["--batch=32", "--sorted", "--liger", "--deepspeed"],
     "TRL bfd, FlexAttention, pure bf16": ["--packing=bfd", "--precision=pure", "--attention=flex_attention"],
 }  # fmt: skip
 
@@ -106,7 +113,7 @@ def run_ours(overrides: list[str], args, work: Path) -> dict:
     rows = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
     steps = [
         {"seconds": row["seconds"], "loss": row["loss"], "logical": row["tokens_logical"],
-         "physical": row["tokens_physical"], "supervised": row["tokens_supervised"]}
+         "physical": row["tokens_physical"], "supervised": row["tokens_supervised"], "flops": row["model_flops"]}
         for row in rows if row["kind"] == "train"
     ]  # fmt: skip
     gpu = max(row["memory_gib"] for row in rows if row["kind"] == "train")
@@ -118,8 +125,17 @@ def run_trl(name: str, folder: str, args, work: Path) -> dict:
     script = [str(HERE / "peers" / "trl_sft.py"), folder, str(args.output / "samples.jsonl"), str(output)]
     settings = (SIDES | ON_A_GPU)[name]
     peak = measured([sys.executable, *script, f"--length={args.length}", *settings], work / "out.log")
-    found = json.loads(output.read_text())
+    found, shape = json.loads(output.read_text()), shape_of(folder)
+    for step in found["steps"]:
+        step["flops"] = shape.flops(step["logical"], step["logical"], step["attended"])
     return timed(found["steps"], found["gpu_memory_gib"] or peak, args.warmup)
+
+
+def shape_of(folder: str) -> ModelShape:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return ModelShape.of(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder)))
 
 
 def measured(command: list[str], log: Path, environment: dict[str, str] | None = None) -> float:
@@ -139,7 +155,7 @@ def timed(steps: list[dict], peak: float, warmup: int = 1) -> dict:
         raise SystemExit(f"of {len(steps)} steps, {warmup} of them to warm up, none is whole: take more --steps")
     supervised = sum(step["supervised"] for step in steps)
     return {
-        **{key: sum(step[key] for step in counted) for key in ("seconds", "logical", "physical", "supervised")},
+        **{key: sum(step[key] for step in counted) for key in ("seconds", *COUNTED)},
         "loss": sum(step["loss"] * step["supervised"] for step in steps) / supervised,
         "all_supervised": supervised,
         "peak_gib": peak,
@@ -162,15 +178,12 @@ def told(run: dict) -> str:
 
 
 def summary(turns: dict[str, list[dict]], args, steps: list[list[int]]) -> dict:
-    sides = {}
+    sides, peak = {}, peak_flops() or measured_peak()
     for name, runs in turns.items():
-        rates = {
-            key: statistics.median(run[key] / run["seconds"] for run in runs)
-            for key in ("logical", "physical", "supervised")
-        }
+        rates = {key: statistics.median(run[key] / run["seconds"] for run in runs) for key in COUNTED}
         sides[name] = {
-            "tokens_per_s": rates, "loss": runs[0]["loss"], "peak_gib": max(run["peak_gib"] for run in runs),
-            "seconds": [run["seconds"] for run in runs],
+            "mfu": rates.pop("flops") / peak, "tokens_per_s": rates, "loss": runs[0]["loss"],
+            "peak_gib": max(run["peak_gib"] for run in runs), "seconds": [run["seconds"] for run in runs],
         }  # fmt: skip
         if OURS in turns and name != OURS:  # a token: TRL's packed rows do not end where steps do
             pair = ([run["seconds"] / run["logical"] for run in side] for side in (turns[OURS], runs))
@@ -179,7 +192,7 @@ def summary(turns: dict[str, list[dict]], args, steps: list[list[int]]) -> dict:
         "date": time.strftime("%Y-%m-%d"), "hardware": hardware(), "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "deepspeed")},
         "recipe": args.recipe, "model": args.model, "set": args.set, "samples_a_step": len(steps[0]),
-        "timed_steps": args.steps, "repeats": min(map(len, turns.values())), "sides": sides,
+        "timed_steps": args.steps, "repeats": min(map(len, turns.values())), "peak_tflops": peak / 1e12, "sides": sides,
     }  # fmt: skip
 
 
@@ -197,17 +210,18 @@ def page(report: dict) -> str:
         body.append(
             [
                 name, *(f"{rates[key]:,.0f}" for key in ("logical", "physical", "supervised")),
-                f"{side['peak_gib']:.1f}", f"{side['loss']:.4f}",
+                f"{side['mfu']:.1%}", f"{side['peak_gib']:.1f}", f"{side['loss']:.4f}",
                 told_faster(side.get("ours_is_faster")),
             ]
         )  # fmt: skip
-    head = ["", "logical tokens/s", "physical", "supervised", "peak GiB", "loss", "ours is faster by"]
+    head = ["", "logical tokens/s", "physical", "supervised", "MFU", "peak GiB", "loss", "ours is faster by"]
     versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
     facts = [
         f"- {report['date']}, {report['hardware']}, {report['threads']} threads; {versions}",
         f"- recipe {report['recipe']}, model {report['model']}, {report['samples_a_step']} samples a step, "
         f"{report['timed_steps']} timed steps, {report['repeats']} turns of all sides; medians, in brackets the range",
         "- the same samples on every side; logical tokens are those of the samples, physical those computed",
+        f"- MFU of {report['peak_tflops']:,.2f} TFLOP/s, without padding",
     ]
     return "\n".join(["# Training speed", "", *facts, "", *table(head, body)]) + "\n"
 

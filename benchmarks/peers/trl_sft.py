@@ -45,7 +45,10 @@ class Counting:
         batch = self.collator(examples)
         read = sum(len(example["input_ids"]) for example in examples)
         supervised = int((batch["labels"][..., 1:] != -100).sum())
-        self.counts.append({"logical": read, "physical": batch["input_ids"].numel(), "supervised": supervised})
+        documents = [n for example in examples for n in example.get("seq_lengths", [len(example["input_ids"])])]
+        attended = sum(n * (n + 1) // 2 for n in documents)
+        physical = batch["input_ids"].numel()
+        self.counts.append({"logical": read, "physical": physical, "supervised": supervised, "attended": attended})
         return batch
 
 

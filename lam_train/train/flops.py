@@ -63,15 +63,7 @@ class ModelShape:
         return step_flops(self.body, self.head, self.layers, self.width, tokens, targets, attended)
 
 
-class Mfu:
-    """Model FLOPs utilisation = `step_flops` / (seconds x peak x GPUs)."""
-
-    def __init__(self, causal: torch.nn.Module, gpus: int) -> None:
-        self._peak, self._gpus = peak_flops(), gpus
-        self._shape = ModelShape.of(causal)
-
-    def of(self, tokens: int, targets: int, attended: int, seconds: float) -> float | None:
-        """Between 0 and 1, or None on a CPU or a GPU of unknown peak."""
-        if self._peak is None:
-            return None
-        return self._shape.flops(tokens, targets, attended) / (seconds * self._peak * self._gpus)
+def utilisation(flops: float, seconds: float, gpus: int) -> float | None:
+    """Model FLOPs utilisation: FLOPs / (seconds x peak x GPUs), 0 to 1; None on a CPU or a GPU of unknown peak."""
+    peak = peak_flops()
+    return None if peak is None else flops / (seconds * peak * gpus)

@@ -26,6 +26,7 @@ METRICS = {
     "epoch": "epochs of data seen",
     "micro_batches": "rows a rank ran in the step",
     "seconds": "seconds of wall clock for the step",
+    "model_flops": "FLOPs of the step, over all ranks, without what is computed again (train/flops.py)",
     "mfu": "model FLOPs utilisation, 0 to 1 (train/flops.py); only on a GPU of known peak",
     "memory_gib": "GiB: peak allocated on the GPU, or resident set on a CPU, of rank 0",
 }

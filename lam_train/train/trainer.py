@@ -20,7 +20,7 @@ from lam_train.train.allocator import keep_freed_blocks
 from lam_train.train.checkpoint import Checkpoint, Checkpoints
 from lam_train.train.distributed import World, sum_over_rows
 from lam_train.train.engine import EngineSettings, build_engine
-from lam_train.train.flops import Mfu
+from lam_train.train.flops import ModelShape, utilisation
 from lam_train.train.gradients import GradientGuard, GradientNorm
 from lam_train.train.metrics import MetricsFile, memory_gib
 from lam_train.train.progress import Progress
@@ -128,7 +128,7 @@ class Trainer:
             clipping=settings.gradient_clipping,
         )
         self.norm = GradientNorm(self.engine, engine_settings, settings.gradient_clipping)
-        self.mfu = Mfu(model.causal, world.size)
+        self.shape = ModelShape.of(model.causal)
         self.step = 0
         self.saved_step: int | None = None
 
@@ -238,6 +238,7 @@ class Trainer:
 
     def _row(self, batch: StepBatch, loss: float, lr: float, norm: float, attended: int, seconds: float) -> dict:
         physical, logical, supervised = batch.physical_tokens, batch.logical_tokens, batch.supervised_tokens
+        flops = self.shape.flops(physical, supervised, attended)
         row = {
             "kind": "train",
             "step": self.step,
@@ -257,8 +258,9 @@ class Trainer:
             "epoch": batch.epoch,
             "micro_batches": len(batch.packs),
             "memory_gib": memory_gib(),
+            "model_flops": flops,
         }
-        mfu = self.mfu.of(physical, supervised, attended, seconds)
+        mfu = utilisation(flops, seconds, self.world.size)
         return row if mfu is None else row | {"mfu": mfu}
 
     def record(self, row: dict) -> None:

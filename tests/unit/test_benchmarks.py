@@ -15,7 +15,8 @@ from train_speed import OURS, check_losses, page, summary, timed
 
 
 def step(seconds: float, loss: float, supervised: int = 10) -> dict:
-    return {"seconds": seconds, "loss": loss, "logical": 100, "physical": 40, "supervised": supervised}
+    tokens = {"logical": 100, "physical": 40, "supervised": supervised}
+    return {"seconds": seconds, "loss": loss, "flops": 3e12, **tokens}
 
 
 def test_every_second_turn_is_in_reverse():
@@ -62,6 +63,7 @@ def test_the_table_says_who_is_faster_a_token():
     report = summary(turns, args, [[0, 1], [2, 3]])
     assert report["sides"]["theirs"]["ours_is_faster"] == {"median": 4.0, "low": 3.0, "high": 5.0}
     assert report["sides"][OURS]["tokens_per_s"]["logical"] == 75 and report["sides"][OURS]["peak_gib"] == 3.0
+    assert report["sides"][OURS]["mfu"] * report["peak_tflops"] == pytest.approx(2.25)  # of 3 and 1.5 TFLOP/s
     assert "| theirs | 18 |" in page(report) and "4.00 (3.00 to 5.00)" in page(report)
 
 
