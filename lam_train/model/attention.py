@@ -95,9 +95,12 @@ def by_flex(pack: Pack, config) -> bool:
 def by_causal_kernels(device: torch.device, config) -> bool:
     """Whether rows of a single path take PyTorch's causal kernels, where nobody asked for FlexAttention.
 
-    Not on a GPU whose only kernel for grouped heads in half precision holds all pairs of tokens.
+    Not on a GPU whose only kernel for grouped heads in half precision holds all pairs of tokens, nor with a PyTorch
+    that cannot compile a choice of kernels (pytorch/pytorch#160684).
     """
     if config._attn_implementation == FLEX or device.type != "cuda" or torch.version.hip is not None:
+        return False
+    if torch.__version__ < (2, 9):
         return False
     return torch.cuda.get_device_capability(device) >= (8, 0)
 

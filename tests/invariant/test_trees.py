@@ -1,16 +1,18 @@
 """A packed forest learns what its samples learn one by one, and its trees never see each other."""
 
 from copy import deepcopy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 
 from lam_train.batching.layout import BatchingSettings
 from lam_train.batching.loader import Loader
 from lam_train.batching.pack import PackInput, build_pack
 from lam_train.language.sample import Sample, Samples, Segment
-from lam_train.model.attention import model_inputs, tree_mask
+from lam_train.model.attention import by_causal_kernels, model_inputs, tree_mask
 from lam_train.model.load import LoraSettings, ModelSettings, load_model
 from lam_train.model.trainable import TrainableModel, add_lora
 from lam_train.model.tree_attention import FLEX, FLEX_BLOCK, LONG, NAME, flex_masks, query_blocks, register
@@ -232,6 +234,22 @@ def test_only_a_row_whose_tokens_see_all_before_them_needs_no_mask(lengths, wind
     masks = flex_masks(pack.padded(FLEX_BLOCK), [window], causal_kernels=True)
     assert (masks[window] is None) == alone
     assert flex_masks(pack.padded(FLEX_BLOCK), [window])[window] is not None
+
+
+@pytest.mark.parametrize(
+    ("changed", "taken"),
+    [({}, True), ({"attention": FLEX}, False), ({"device": "cpu"}, False), ({"capability": (7, 5)}, False),
+     ({"version": "2.8.0+cu126"}, False), ({"hip": "6.3"}, False)],
+    ids=str,
+)  # fmt: skip
+def test_causal_kernels_are_taken_where_they_are(changed, taken, monkeypatch):
+    facts = {"attention": NAME, "device": "cuda", "capability": (8, 0), "version": "2.11.0+cu130", "hip": None}
+    facts |= changed
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: facts["capability"])
+    monkeypatch.setattr(torch, "__version__", TorchVersion(facts["version"]))
+    monkeypatch.setattr(torch.version, "hip", facts["hip"])
+    config = SimpleNamespace(_attn_implementation=facts["attention"])
+    assert by_causal_kernels(torch.device(facts["device"]), config) == taken
 
 
 def listed(counts: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
