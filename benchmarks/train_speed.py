@@ -26,6 +26,7 @@ import torch
 from mfu import measured_peak
 from sides import faster, in_turn, told_faster
 from training_facts import hardware, parser_of
+from transformers import AutoConfig
 
 from lam_train.batching.loader import EpochPlan
 from lam_train.language.conversation import Language
@@ -125,17 +126,10 @@ def run_trl(name: str, folder: str, args, work: Path) -> dict:
     script = [str(HERE / "peers" / "trl_sft.py"), folder, str(args.output / "samples.jsonl"), str(output)]
     settings = (SIDES | ON_A_GPU)[name]
     peak = measured([sys.executable, *script, f"--length={args.length}", *settings], work / "out.log")
-    found, shape = json.loads(output.read_text()), shape_of(folder)
+    found, shape = json.loads(output.read_text()), ModelShape.of_config(AutoConfig.from_pretrained(folder))
     for step in found["steps"]:
         step["flops"] = shape.flops(step["logical"], step["logical"], step["attended"])
     return timed(found["steps"], found["gpu_memory_gib"] or peak, args.warmup)
-
-
-def shape_of(folder: str) -> ModelShape:
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    with torch.device("meta"):
-        return ModelShape.of(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder)))
 
 
 def measured(command: list[str], log: Path, environment: dict[str, str] | None = None) -> float:

@@ -3,11 +3,9 @@
 import statistics
 from datetime import timedelta
 
-import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from transformers import AutoModelForCausalLM
 
 from lam_train.batching.loader import Loader
 from lam_train.model.layers import checkpointed_layers
@@ -23,8 +21,7 @@ LOOKED_AT = 20  # optimizer steps
 def print_plan(console: Console, recipe: Recipe, loader: Loader, cluster: Cluster) -> None:
     """A row for each stage; the loader is that of the cluster's first rank."""
     config = load_config(recipe.model)
-    with torch.device("meta"):
-        shape = ModelShape.of(AutoModelForCausalLM.from_config(config))
+    shape = ModelShape.of_config(config)
     parameters, trained = trained_parameters(config, recipe.model)
     batches = [loader.dataset[step] for step in range(min(loader.steps, LOOKED_AT))]
     packs = [pack for batch in batches for pack in batch.packs]

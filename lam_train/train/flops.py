@@ -58,6 +58,14 @@ class ModelShape:
             key_value_heads=getattr(config, "num_key_value_heads", None) or config.num_attention_heads,
         )
 
+    @classmethod
+    def of_config(cls, config) -> "ModelShape":
+        """Of the model that transformers makes of it, without its weights."""
+        from transformers import AutoModelForCausalLM
+
+        with torch.device("meta"):
+            return cls.of(AutoModelForCausalLM.from_config(config))
+
     def flops(self, tokens: int, targets: int, attended: int) -> float:
         """`step_flops` of this model."""
         return step_flops(self.body, self.head, self.layers, self.width, tokens, targets, attended)

@@ -128,7 +128,7 @@ class Trainer:
             clipping=settings.gradient_clipping,
         )
         self.norm = GradientNorm(self.engine, engine_settings, settings.gradient_clipping)
-        self.shape = ModelShape.of(model.causal)
+        self.model_shape = ModelShape.of(model.causal)
         self.step = 0
         self.saved_step: int | None = None
 
@@ -238,7 +238,7 @@ class Trainer:
 
     def _row(self, batch: StepBatch, loss: float, lr: float, norm: float, attended: int, seconds: float) -> dict:
         physical, logical, supervised = batch.physical_tokens, batch.logical_tokens, batch.supervised_tokens
-        flops = self.shape.flops(physical, supervised, attended)
+        flops = self.model_shape.flops(physical, supervised, attended)
         row = {
             "kind": "train",
             "step": self.step,
