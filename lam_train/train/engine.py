@@ -13,6 +13,7 @@ from lam_train.dtype import Dtype
 from lam_train.errors import UserError
 from lam_train.model.sequence_parallel import RowModel, check_shareable
 from lam_train.settings import Settings
+from lam_train.train.collector import collected_when_asked
 from lam_train.train.distributed import World, leader_does, sequence_group
 
 
@@ -117,7 +118,8 @@ def build_engine(model: torch.nn.Module, settings: EngineSettings, *, lr: float,
     if not trained:
         raise UserError("no parameter of the model is trainable; is model.lora.target_modules right?")
     optimizer = torch.optim.AdamW(trained, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
-    with contextlib.redirect_stdout(io.StringIO()):  # its bf16 optimizer prints memory figures
+    # its bf16 optimizer prints memory figures, and collects garbage before each
+    with contextlib.redirect_stdout(io.StringIO()), collected_when_asked():
         engine, *_ = deepspeed.initialize(
             model=model,
             optimizer=optimizer,

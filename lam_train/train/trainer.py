@@ -18,6 +18,7 @@ from lam_train.report.training import plot_training
 from lam_train.settings import Settings
 from lam_train.train.allocator import keep_freed_blocks
 from lam_train.train.checkpoint import Checkpoint, Checkpoints
+from lam_train.train.collector import collected_when_asked
 from lam_train.train.distributed import World, sum_over_rows
 from lam_train.train.engine import EngineSettings, build_engine
 from lam_train.train.flops import ModelShape, utilisation
@@ -158,10 +159,11 @@ class Trainer:
         self.engine.train()
         if self.world.leads:
             self.metrics.rewind(self.step)  # what a killed run wrote behind its last checkpoint is written again
-        collector_was_on = gc.isenabled()
-        gc.disable()  # collected between steps instead of inside any of them
         try:
-            with Progress(self.total_steps, done=self.step, shown=self.world.leads) as progress:
+            with (
+                collected_when_asked(),  # between steps
+                Progress(self.total_steps, done=self.step, shown=self.world.leads) as progress,
+            ):
                 begun = time.perf_counter()
                 for batch in self.loader:
                     row = self._train_step(batch, begun)
@@ -171,9 +173,6 @@ class Trainer:
                     begun = time.perf_counter()  # the next step's time includes waiting for its batch
         except StopTraining as reason:
             self._stop(str(reason))
-        finally:
-            if collector_was_on:
-                gc.enable()
 
     def _stop(self, reason: str) -> None:
         """Ends the training before the update that was not to be made; the checkpoint goes on, and stops, there."""
