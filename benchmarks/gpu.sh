@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# GPU tests and benchmarks, nine minutes a call, on a machine with one H200-class GPU and no network:
+# All GPU tests and benchmarks, within nine minutes, on a machine with one H200-class GPU and no network:
 #
 #     bash benchmarks/gpu.sh OUTPUT_FOLDER MODEL_FOLDER TRAJECTORIES FAILURES PLANS [WHEELS_FOLDER]
 #
@@ -8,8 +8,7 @@
 # enough; PLANS is the train.jsonl). WHEELS_FOLDER: what pip cannot fetch there, installed without dependencies, beside
 # what is there. PYTHON (python3) has PyTorch with CUDA. Each part has its own time limit and log, a part that fails does
 # not end the others, and SUMMARY.md says what each gave. GPU_SECONDS (540) is the limit of all: what is left then is left
-# out. PARTS picks: without it all tests, and what is measured against TRL and published numbers;
-# "decide attention" is the rest, for another call. TURNS (1) of all sides where we are measured against TRL.
+# out. PARTS picks. TURNS (1) of all sides where we are measured against TRL; five of one part are as much as fits.
 # shellcheck disable=SC2086  # lists of settings are meant to be split
 set -uo pipefail
 if [ $# -lt 5 ] || [ $# -gt 6 ]; then
@@ -23,7 +22,7 @@ mkdir -p "$1" || exit 2
 OUT=$(realpath "$1") MODEL=$(realpath "$2") TRAJECTORIES=$(realpath "$3") FAILURES=$(realpath "$4") PLANS=$(realpath "$5")
 WHEELS=${6:+$(realpath "$6")}
 PYTHON=${PYTHON:-python3} GPU_SECONDS=${GPU_SECONDS:-540} TURNS=${TURNS:-1}
-PARTS=${PARTS:-tests mfu_7b mfu_small head ppo phase2 phase1}
+PARTS=${PARTS:-tests mfu_7b mfu_small head ppo phase2 phase1 decide attention}
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
 cd "$(dirname "$0")/.."
@@ -84,26 +83,26 @@ shutil.copytree(model, judge)
 for name, text in RewardModel(AutoModelForCausalLM.from_pretrained(model)).beside().items():
     (judge / name).write_text(text)" "$SCRATCH/model" "$SCRATCH/judge"
     part answers 150 "$PYTHON" -m lam_train +recipe=phase4b_small "data.train=[$TRAJECTORIES,$FAILURES]" $OURS trainer.batch_size=32 trainer.epochs=1 \
-        ppo.actions=sampled ppo.states=40 ppo.answers=4 ppo.probe_states=0 "ppo.reward_model=$SCRATCH/judge" policy.local.max_new_tokens=40 policy.local.batch_size=64 \
+        ppo.actions=sampled ppo.states=32 ppo.answers=4 ppo.probe_states=0 "ppo.reward_model=$SCRATCH/judge" policy.local.max_new_tokens=40 policy.local.batch_size=64 \
         trainer.max_steps=1 checkpoint.every_steps=null export.at_end=false "run_dir=$SCRATCH/4b"
 }
 prepare &
-part tests "${TESTS_SECONDS:-150}" "$PYTHON" -m pytest -m gpu tests/gpu -p no:cacheprovider --durations=5 $PARALLEL
+part tests "${TESTS_SECONDS:-150}" "$PYTHON" -m pytest -m gpu tests/gpu -p no:cacheprovider --durations=12 $PARALLEL
 wait
 
 # 65,536 tokens a step; layers that compute again: as many as an H200's 140 GiB ask for. The length that is also the
 # model's width comes last: compiled first, the layers would hold for it alone
 part mfu_7b 200 $MFU "$OUT/mfu_7b" --shapes mistral-7b --lengths 8192 2048 4096 --compile --checkpointing 20 0 6 --rows 8 32 16 --steps 2 --warmup 1
-part mfu_small 150 $MFU "$OUT/mfu_small" --shapes qwen3-0.6b smollm2-135m --lengths 4096 8192 --compile --rows 4 --steps 2 --warmup 1
+part mfu_small 150 $MFU "$OUT/mfu_small" --shapes qwen3-0.6b smollm2-135m --lengths 8192 --compile --rows 4 --steps 2 --warmup 1
 part head 60 "$PYTHON" benchmarks/head.py "$OUT/head" --targets 8192
 part ppo $((240 * TURNS)) "$PYTHON" benchmarks/ppo_speed.py "$OUT/ppo" --answers "$SCRATCH/4b/experience/answers-000.jsonl" --model "$SCRATCH/model" \
     --reward-model "$SCRATCH/judge" --data "$TRAJECTORIES,$FAILURES" --batch 32 --repeats "$TURNS" \
-    --sides lam_train "TRL GRPO, 8, pure bf16" "TRL GRPO, 32, pure bf16" --set $OURS policy.local.max_new_tokens=40
+    --sides lam_train "TRL GRPO, 32, pure bf16" --set $OURS policy.local.max_new_tokens=40
 part phase2 $((280 * TURNS)) "$PYTHON" benchmarks/train_speed.py "$OUT/phase2" --data "$TRAJECTORIES" --repeats "$TURNS" --steps 4 --warmup 3 --length 8192 \
-    --sides lam_train "TRL bfd, 4 rows of 2048, Liger, pure bf16" "TRL padded, 32 by length, Liger, pure bf16" --set $OURS trainer.batch_size=64
+    --sides lam_train "TRL bfd, 4 rows of 2048, Liger, pure bf16" "TRL padded, 32 by length, Liger, DeepSpeed" --set $OURS trainer.batch_size=64
 part phase1 $((280 * TURNS)) "$PYTHON" benchmarks/train_speed.py "$OUT/phase1" --recipe phase1_small --data "$PLANS" --repeats "$TURNS" --steps 4 --warmup 3 \
     --length 8192 --sides lam_train "TRL bfd, Liger, pure bf16" --set $OURS trainer.batch_size=256
-part decide 90 "$PYTHON" benchmarks/agent_decide.py "$TRAJECTORIES"/episodes-00000.jsonl "$OUT/decide" --model "$SCRATCH/model" --batches 8 32 --calls 6
+part decide 90 "$PYTHON" benchmarks/agent_decide.py "$TRAJECTORIES"/episodes-00000.jsonl "$OUT/decide" --model "$SCRATCH/model" --batches 32 --calls 4
 part attention 60 "$PYTHON" benchmarks/tree_attention.py "$OUT/attention" --data "$TRAJECTORIES" --dtypes bf16 --rows 2 --repeats 3 \
     --set "model.path=$SCRATCH/model" batching.max_tokens=8192 trainer.batch_size=64
 for result in mfu_7b mfu_small head ppo phase2 phase1 decide attention; do
