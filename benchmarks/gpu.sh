@@ -53,7 +53,7 @@ SUMMARY=$OUT/SUMMARY.md
 part() { # NAME LIMIT_SECONDS COMMAND...
     local name=$1 limit=$2 begun=$SECONDS status left=$((GPU_SECONDS - SECONDS))
     shift 2
-    case " $PARTS models ${PARTS/ppo/ppo answers} " in *" $name "*) ;; *) return ;; esac
+    case " $PARTS models ${PARTS/ppo/ppo answers} ${PARTS//mfu/ahead} " in *" $name "*) ;; *) return ;; esac
     if [ "$left" -lt 15 ]; then
         echo "| $name | | left out: no time |" >> "$SUMMARY"
         return
@@ -68,7 +68,7 @@ OURS="model.path=$SCRATCH/model engine.dtype=bf16 batching.max_tokens=8192 launc
 PARALLEL=$("$PYTHON" -c "import xdist" 2> /dev/null && echo "-n 12")
 
 # Nothing of this is timed, so it runs beside the tests: the model, and for ppo a reward model that has not learned and
-# answers of the model itself. Its one step also leaves compiled layers, which later parts find.
+# answers of the model itself; and layers as they are measured, whose kernels the measurement then finds.
 prepare() {
     cp -r "$MODEL" "$SCRATCH/model"
     part models 90 "$PYTHON" -c "
@@ -86,7 +86,10 @@ for name, text in RewardModel(AutoModelForCausalLM.from_pretrained(model)).besid
         ppo.actions=sampled ppo.states=32 ppo.answers=4 ppo.probe_states=0 "ppo.reward_model=$SCRATCH/judge" policy.local.max_new_tokens=40 policy.local.batch_size=64 \
         trainer.max_steps=1 checkpoint.every_steps=null export.at_end=false "run_dir=$SCRATCH/4b"
 }
+AHEAD="--compile --rows 1 --steps 1 --warmup 0"
 prepare &
+part ahead_7b 150 $MFU "$SCRATCH/ahead_7b" --shapes mistral-7b --layers 2 --lengths 8192 2048 4096 --checkpointing 1 0 1 $AHEAD &
+part ahead_small 150 $MFU "$SCRATCH/ahead_small" --shapes qwen3-0.6b smollm2-135m --layers 1 --lengths 8192 $AHEAD &
 part tests "${TESTS_SECONDS:-150}" "$PYTHON" -m pytest -m gpu tests/gpu -p no:cacheprovider --durations=12 $PARALLEL
 wait
 

@@ -51,10 +51,12 @@ SHAPES = {
 }  # fmt: skip
 
 
-def random_model(shape: str, device: torch.device, attention: str) -> torch.nn.Module:
+def random_model(shape: str, layers: int | None, device: torch.device, attention: str) -> torch.nn.Module:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     kind, sizes = SHAPES[shape]
+    if layers is not None:
+        sizes = {**sizes, "num_hidden_layers": layers}
     register()
     config = AutoConfig.for_model(kind, max_position_embeddings=32768, use_cache=False, **sizes)
     with device:
@@ -67,7 +69,7 @@ def one_shape(args) -> list[dict]:
     """Steps of one shape at each length, in this process."""
     world = join_world_alone()
     attention = {"auto": NAME, "dense": "sdpa", "flex": FLEX}[args.attention]
-    causal = random_model(args.shapes[0], world.device, attention)
+    causal = random_model(args.shapes[0], args.layers, world.device, attention)
     if args.compile:
         compile_layers(causal)
     if world.device.type == "cpu":
@@ -164,6 +166,8 @@ def in_a_process(args, shape: str) -> list[dict]:
     passed = ["--rows", *args.rows, "--steps", args.steps, "--warmup", args.warmup, "--zero-stage", args.zero_stage,
               "--offload", args.offload, "--attention", args.attention, "--lengths", *args.lengths,
               "--checkpointing", *map(json.dumps, args.checkpointing)]  # fmt: skip
+    if args.layers:
+        passed += ["--layers", args.layers]
     if args.document:
         passed += ["--document", args.document]
     passed += ["--compile"] if args.compile else []
@@ -226,6 +230,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES))
+    parser.add_argument("--layers", type=int, help="of each shape, instead of all")
     parser.add_argument("--lengths", type=int, nargs="+", default=[2048, 4096, 8192])
     parser.add_argument("--document", type=int, help="tokens of a document; left out: a row is one")
     parser.add_argument(
