@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from command import run_command
 from mfu import synchronize
 from training_facts import hardware
 
@@ -201,4 +202,4 @@ def page(report: dict) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -19,7 +19,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
-from training_facts import hardware, parser_of
+from command import parser_of, run_command
+from training_facts import hardware
 
 from lam_train.batching.layout import BatchingSettings
 from lam_train.batching.loader import Loader
@@ -94,7 +95,9 @@ def of_ranks(args, ranks: int, stage: int, work: Path) -> dict:
         f"run_dir={work}", "resume=never", *args.set,
     ]  # fmt: skip
     command = [sys.executable, "-m", "lam_train", *overrides]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True)
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stderr[-3000:]}")
     rows = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
     rows = [row for row in rows if row["kind"] == "train"]
     recipe = compose_recipe(overrides)
@@ -125,17 +128,17 @@ def main() -> None:
         "date": time.strftime("%Y-%m-%d"), "hardware": hardware(), "threads": torch.get_num_threads(),
         "torch": torch.__version__, "model": args.model, "recipe": args.recipe, "repeats": args.repeats,
     }  # fmt: skip
+    report["ranks"] = []  # first: they read the data, where a mistake may be
+    for ranks in RANKS:
+        for stage in STAGES:
+            found = of_ranks(args, ranks, stage, args.output / "work" / f"{ranks}-{stage}")
+            report["ranks"].append(found)
+            print(found, flush=True)
     for kind, numbers in (("length", LENGTHS), ("depth", DEPTHS)):
         report[kind] = []
         for number in numbers:
             found = {kind: number} | measured("row", args.model, kind, str(number), str(args.repeats))
             report[kind].append(found)
-            print(found, flush=True)
-    report["ranks"] = []
-    for ranks in RANKS:
-        for stage in STAGES:
-            found = of_ranks(args, ranks, stage, args.output / "work" / f"{ranks}-{stage}")
-            report["ranks"].append(found)
             print(found, flush=True)
     (args.output / "growth.json").write_text(json.dumps(report, indent=1) + "\n")
     (args.output / "README.md").write_text(page(report))
@@ -192,4 +195,4 @@ def plot(report: dict, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from command import run_command
 from sides import faster, in_turn, told_faster
 from train_speed import measured, version
 from training_facts import hardware
@@ -211,4 +212,4 @@ def parsed() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -26,6 +26,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
+from command import run_command
 from sides import faster, in_turn, told_faster
 from training_facts import hardware
 
@@ -228,4 +229,4 @@ def parsed() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.multiprocessing
+from command import run_command
 
 from lam_train.batching.pack import PackInput, build_pack
 from lam_train.model.head import ChunkedHead
@@ -105,4 +106,4 @@ def table(rows: list[dict]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

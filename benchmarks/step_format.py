@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from command import run_command
+
 from lam_train.batching.layout import BatchingSettings
 from lam_train.batching.loader import EpochPlan, Steps
 from lam_train.collect.trajectories.store import read_trajectories
@@ -227,4 +229,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -23,12 +23,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from command import parser_of, run_command
 from mfu import measured_peak
 from sides import faster, in_turn, told_faster
-from training_facts import hardware, parser_of
+from training_facts import hardware
 from transformers import AutoConfig
 
 from lam_train.batching.loader import EpochPlan
+from lam_train.errors import UserError
 from lam_train.language.conversation import Language
 from lam_train.language.sample import Samples
 from lam_train.model.load import load_tokenizer, resolve_folder
@@ -73,8 +75,10 @@ def main() -> None:
         *args.set,
     ]  # fmt: skip
     steps = write_samples(overrides, args.warmup + args.steps, args.output / "samples.jsonl")
-    folder = resolve_folder(compose_recipe(overrides).model)
     sides = args.sides or [OURS, *(ON_A_GPU if torch.cuda.is_available() else SIDES)]
+    folder = resolve_folder(compose_recipe(overrides).model)
+    if folder is None and sides != [OURS]:
+        raise UserError(f"model={args.model} has random weights and no folder for TRL to load: --set model.path=FOLDER")
     turns: dict[str, list[dict]] = {name: [] for name in sides}
     for turn, name in in_turn(sides, args.repeats):
         work = args.output / "work" / f"{turn}-{sides.index(name)}"
@@ -233,4 +237,4 @@ def parsed() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -1,6 +1,5 @@
 """What the results of every training say: where and how it ran, what it took."""
 
-import argparse
 import json
 import os
 import platform
@@ -59,15 +58,3 @@ def training_facts(training: Path, rows: list[dict], data: str) -> list[str]:
         f"{total['tokens_supervised']:,} supervised",
         f"tree ratio: {total['tokens_logical'] / total['tokens_physical']:.2f}",
     ]
-
-
-def parser_of(doc: str) -> argparse.ArgumentParser:
-    """The arguments that every measurement of a recipe's training takes."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--data", required=True, help="data.train of the recipe")
-    parser.add_argument("--recipe", default="phase2_small")
-    parser.add_argument("--model", default="smollm2-135m", help="as in model=NAME")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--set", nargs="+", default=[], help="more settings of ours, KEY=VALUE")
-    return parser

@@ -13,8 +13,9 @@ import statistics
 import time
 
 import torch
+from command import parser_of, run_command
 from mfu import synchronize
-from training_facts import hardware, parser_of
+from training_facts import hardware
 
 from lam_train.batching.loader import EpochPlan, Steps
 from lam_train.batching.pack import Pack
@@ -128,4 +129,4 @@ def parsed() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

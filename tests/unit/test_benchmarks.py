@@ -134,3 +134,16 @@ def test_gpu_sh_begins_nothing_where_a_package_is_missing(tmp_path):
     done = gpu_sh(tmp_path, lacks="trl")
     assert done.returncode == 1 and "put it into the WHEELS_FOLDER" in done.stderr
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["train_speed.py", "out", "--data", "nothing"], "data.train=nothing: no such file or folder"),
+        (["rollout_speed.py", "out", "--model", "./nothing"], "model.path=./nothing: no such folder"),
+    ],
+)
+def test_a_mistake_is_one_line_without_a_traceback(tmp_path, given, said):
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / given[0]
+    done = subprocess.run([sys.executable, str(script), *given[1:]], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
