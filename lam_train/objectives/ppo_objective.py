@@ -46,11 +46,12 @@ class PpoObjective(Steering):
         device = outputs_3N.device
         e, owners = self._experience.of(pack.samples), pack.owners
         old, reference, advantages, returns, old_values, rewards = (
-            torch.from_numpy(array).to(device)
+            torch.from_numpy(array).to(device, non_blocking=True)
             for array in (e.old_logprobs, e.reference_logprobs, e.advantages, e.returns, e.values, e.rewards)
         )
         logprobs, values, entropies = outputs_3N
-        values = values[torch.from_numpy(e.offsets[:-1]).to(device)]  # where the action begins: the state's value
+        begins = torch.from_numpy(e.offsets[:-1]).to(device, non_blocking=True)
+        values = values[begins]  # where the action begins: the state's value
         log_ratio = log_ratios(logprobs, old, owners, self.settings.ratio)
         policy = clipped_objective(log_ratio, advantages[owners], pack.weights, self.settings.clip)
         kl, kl_old = (self._divergence(logprobs, other, old).sum() for other in (reference, old))
@@ -75,9 +76,8 @@ class PpoObjective(Steering):
         beyond = torch.where(advantages > 0, ratio > 1 + clip, ratio < 1 - clip) & (advantages != 0)
         error = returns - values
         counted = [
-            torch.tensor(float(len(values)), device=ratio.device), torch.tensor(float(len(ratio)), device=ratio.device),
-            beyond.sum(), ratio.sum(), kl, kl_old, entropies.sum(), rewards.sum(), value,
-            returns.sum(), (returns**2).sum(), error.sum(), (error**2).sum(),
+            value.new_full((), len(values)), value.new_full((), len(ratio)), beyond.sum(), ratio.sum(), kl, kl_old,
+            entropies.sum(), rewards.sum(), value, returns.sum(), (returns**2).sum(), error.sum(), (error**2).sum(),
         ]  # fmt: skip
         sums = torch.stack([number.double() for number in counted])
         self._sums = sums if self._sums is None else self._sums + sums

@@ -24,5 +24,5 @@ class RewardObjective:
     def __call__(self, scores: torch.Tensor, pack: Pack) -> torch.Tensor:
         if not pack.samples:  # the padding pack
             return (scores * pack.weights).sum()
-        named = [self.labels[pack.samples[owner]] for owner in pack.owners.tolist()]
-        return reward_loss(scores, torch.tensor(named, dtype=torch.float32, device=scores.device), pack.weights)
+        labels = torch.tensor([self.labels[id] for id in pack.samples], dtype=torch.float32)
+        return reward_loss(scores, labels.to(scores.device, non_blocking=True)[pack.owners], pack.weights)

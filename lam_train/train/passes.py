@@ -25,10 +25,9 @@ def outputs_by_sample(
     with Progress(len(loader), shown=shown, what=what or "", unit="batch") as progress:
         for batch in loader:
             for pack in batch.packs:
-                pack = pack.to(device)
-                outputs = model(pack).float()
+                outputs = model(pack.to(device)).float().cpu()
                 for number, id in enumerate(pack.samples):
-                    mine[id] = outputs[..., pack.owners == number].cpu()
+                    mine[id] = outputs[..., pack.owners == number]
             progress.advance_by(1)
     model.train(was_training)
     if not distributed:

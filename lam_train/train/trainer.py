@@ -286,17 +286,18 @@ class Trainer:
     def validate(self) -> float:
         """The mean loss over the validation samples; recorded as a row."""
         self.engine.eval()
-        begun, loss_sum, tokens = time.perf_counter(), 0.0, 0
+        begun, tokens = time.perf_counter(), 0
+        loss_sum = torch.zeros((), dtype=torch.float64, device=self.world.device)
         self.validation.next_step = 0
         weight = 0.0
         for batch in self.validation:
             for pack in batch.packs:
                 pack = pack.to(self.world.device)
-                loss_sum += float(self.objective(self.engine(pack), pack))
+                loss_sum += self.objective(self.engine(pack), pack)
             weight += batch.weight
             tokens += batch.supervised_tokens
         self.engine.train()
-        loss = sum_over_rows([loss_sum], self.world)[0] / weight
+        loss = sum_over_rows([loss_sum.item()], self.world)[0] / weight
         seconds = time.perf_counter() - begun
         row = {"kind": "validation", "step": self.step, "loss": loss, "tokens_supervised": tokens, "seconds": seconds}
         self.record(row)

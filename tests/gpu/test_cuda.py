@@ -22,6 +22,8 @@ from tests.hand_made import trajectory
 from tests.invariant.test_trees import FORESTS, loss_and_gradients, samples_of, tiny
 from tests.unit import test_phase4b as phase4b
 from tests.unit.test_agent_generation import Adversary, assert_same, built, by_definition, generator, prompts
+from tests.unit.test_objectives import NAMES, cases
+from tests.unit.test_ppo import pack_of
 
 judged = phase4b.judged  # the fixture
 
@@ -119,6 +121,17 @@ def test_phase1_trains_and_goes_on_on_a_gpu(plans, tmp_path, stage, dtype):
         assert run(compose_recipe(more), more) == 0
     rows = metrics(tmp_path / "run")
     assert [row["step"] for row in rows] == [1, 2, 3] and rows[2]["loss"] < rows[0]["loss"]
+
+
+@pytest.mark.parametrize("name", list(cases()))
+def test_no_objective_waits_for_the_gpu(name):
+    learn, outputs = cases()[name]
+    pack, outputs = pack_of(*NAMES).to(torch.device("cuda")), outputs.to("cuda").requires_grad_()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        learn(outputs, pack).backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("entropies", [False, True])
