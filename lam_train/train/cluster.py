@@ -17,7 +17,7 @@ RECOMPUTATION = 1 / 3  # of the FLOPs, more, with gradient checkpointing of all 
 
 @dataclass(frozen=True)
 class Gpu:
-    """What the vendors' data sheets say. Bandwidths in bytes/s, one direction, a GPU."""
+    """What data sheets say, and of memory what CUDA leaves. Bandwidths in bytes/s, one direction, a GPU."""
 
     peak: float  # dense bf16 FLOP/s
     peak_fp32: float  # FLOP/s, without TF32, as PyTorch multiplies unless it is told otherwise
@@ -27,10 +27,10 @@ class Gpu:
 
 
 GPUS = {
-    "A100": Gpu(PEAK_BF16["A100"], 19.5e12, 80, 300e9, 25e9),
-    "H100": Gpu(PEAK_BF16["H100"], 67e12, 80, 450e9, 50e9),
-    "H200": Gpu(PEAK_BF16["H200"], 67e12, 141, 450e9, 50e9),
-    "B200": Gpu(PEAK_BF16["B200"], 80e12, 180, 900e9, 50e9),
+    "A100": Gpu(PEAK_BF16["A100"], 19.5e12, 79, 300e9, 25e9),
+    "H100": Gpu(PEAK_BF16["H100"], 67e12, 79, 450e9, 50e9),
+    "H200": Gpu(PEAK_BF16["H200"], 67e12, 139.8, 450e9, 50e9),
+    "B200": Gpu(PEAK_BF16["B200"], 80e12, 179, 900e9, 50e9),
 }
 GPUS_A_NODE = 8
 

@@ -20,8 +20,9 @@ def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks:
     parameter (gradients add up in fp32), with fp32 4 + 4 + 8; stage 1 divides the state by the ranks, stage 2 the
     gradients too, stage 3 the weights too. Activations are counted from the shapes: about 14 x width + 3 x
     inner width values a token and layer, or the width alone in layers with gradient checkpointing, which compute theirs
-    again one at a time; plus the attention mask. Ranks that share a row hold a part of its activations and logits each.
-    What the head holds of the logits is counted for a row that is all targets, up to `model.logits_budget`.
+    again one at a time; plus the mask where attention is dense. Ranks that share a row hold a part of its activations
+    and logits each. What the head holds of the logits is counted for a row that is all targets, up to
+    `model.logits_budget`.
     """
     parameters, trained = trained_parameters(config, model)
     size, state = (2, 12) if engine.dtype == "bf16" else (4, 8)
@@ -58,18 +59,20 @@ def fewest_checkpointed(
 
 
 def _activations(config, model: ModelSettings, engine: EngineSettings, tokens: int) -> float:
-    """Bytes: of the layers, the head's logits and the attention mask."""
+    """Bytes: of the layers, the head's logits and the mask of dense attention."""
     own = -(-tokens // engine.sequence_parallel)
     inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     again = checkpointed_layers(model.gradient_checkpointing, config.num_hidden_layers)
     whole = max(config.num_hidden_layers - again, 1)  # at once
     values = again * config.hidden_size + whole * (14 * config.hidden_size + 3 * inner)
     size = 2 if engine.dtype == "bf16" else 4
-    if config.model_type in MODEL_TYPES:
+    ours = config.model_type in MODEL_TYPES
+    if ours:
         logits = most_bytes(config.vocab_size, size, model.logits_budget, own)
     else:
         logits = BYTES_OF_AUTOGRAD * config.vocab_size * tokens
-    return own * values * size + logits + tokens**2
+    mask = 0 if ours and model.attention != "dense" else tokens**2
+    return own * values * size + logits + mask
 
 
 def trained_parameters(config, model: ModelSettings) -> tuple[int, int]:
