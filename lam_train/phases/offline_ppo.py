@@ -118,6 +118,7 @@ class OfflinePpo:
             scores = self.judges.scores(epoch)
             judged = time.perf_counter() - begun - taken
             reference = self.judges.reference(epoch) if iteration else None
+            referred = time.perf_counter() - begun - taken - judged
             if iteration and self.settings.actions == "logged":  # whoever acted, LAM3 stands for it, as at the start
                 policy = {id: _with_logprobs(outputs, reference[id]) for id, outputs in policy.items()}
             made = experience(
@@ -135,7 +136,7 @@ class OfflinePpo:
             row = {"kind": "experience", "step": trainer.step, "iteration": iteration, "seconds": taken}
             spread = reward_spread(made.rewards.tolist(), [action.group for action in actions.taken])
             spreads = {} if spread is None else {"reward_within": spread[0], "reward_between": spread[1]}
-            trainer.record(row | {"judge_seconds": judged} | spreads)
+            trainer.record(row | {"judge_seconds": judged, "reference_seconds": referred} | spreads)
         return Experience.load(file)
 
     def _probe(self, trainer: Trainer, iteration: int, resumed: Checkpoint | None) -> None:

@@ -47,6 +47,7 @@ PPO_METRICS = {
     "reward_within": "of an experience: mean deviation of the rewards of different answers to one state",
     "reward_between": "of an experience: deviation of the states' mean rewards",
     "judge_seconds": "of a row of kind experience: the reward model's; its seconds are the policy's own pass",
+    "reference_seconds": "of a row of kind experience: the starting model's, loaded for it; 0 at the first iteration",
 }
 
 

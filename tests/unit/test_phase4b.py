@@ -66,7 +66,8 @@ def test_logged_actions_begin_at_ratio_1_and_end_as_a_model(judged, tmp_path):
     rows = steps_of(tmp_path / "ppo")
     assert len(rows) == 2 * 2  # 10 states of 5 failures, twice
     assert rows[0]["ratio"] == 1 and rows[0]["kl"] == 0 and rows[0]["kl_old"] == 0 and rows[0]["clip_fraction"] == 0
-    elsewhere = {"format_valid_rate", "judge_seconds", "reward_within", "reward_between"}  # a probe's, an experience's
+    seconds = {"judge_seconds", "reference_seconds"}
+    elsewhere = {"format_valid_rate", "reward_within", "reward_between"} | seconds  # a probe's, an experience's
     assert rows[0].keys() - {"kind", "samples"} == (METRICS | PPO_METRICS).keys() - {"mfu", *elsewhere}
     assert rows[-1]["kl"] > 0 and rows[-1]["ratio"] != 1
     assert all(-0.5 <= row["reward"] <= 0.5 for row in rows)
