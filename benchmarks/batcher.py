@@ -2,8 +2,8 @@
 
 The samples are made up: trajectories of `--steps` steps, each step's prompt begins as its trajectory's others do, and
 half of all trajectories share a task's beginning, too. Token numbers are random, so that nothing else is shared. Times
-are of one process: reading the samples into flat arrays, the order of an epoch, and laying `--laid-out` steps out into
-rows (sorted, cut, packed), from which a whole epoch is reckoned. Memory is what the process held more afterwards.
+are of one process: reading the samples into flat arrays, the order of an epoch, and laying all its steps out into rows
+(sorted, cut, packed). Memory is what the process held more afterwards. Writes batcher.json, README.md, batcher.png.
 """
 
 import argparse
@@ -53,16 +53,15 @@ def measure(count: int, args) -> dict:
         begun = time.perf_counter()
         plan.order(0)
         ordered = time.perf_counter() - begun
-        laid = min(args.laid_out, plan.steps_per_epoch)
         physical = logical = rows = 0
         begun = time.perf_counter()
-        for step in range(laid):
+        for step in range(plan.steps_per_epoch):
             chosen = plan.step_samples(step)
             layout = lay_out([samples.tokens(index) for index in chosen.tolist()], settings, args.ranks)
             sizes = [sum(run.size for run in row) for rank in layout.rows for row in rank]
             physical, rows = physical + sum(sizes), rows + len(sizes)
             logical += int(samples.lengths[chosen].sum())
-        laying = (time.perf_counter() - begun) / laid * plan.steps_per_epoch
+        laying = time.perf_counter() - begun
         found[group_by] = {
             "order_s": ordered, "layout_s": laying, "samples_per_s": count / (ordered + laying),
             "fill": physical / (rows * args.max_tokens), "tree_ratio": logical / physical,
@@ -86,10 +85,33 @@ def page(report: dict) -> str:
             "fill", "tree ratio"]  # fmt: skip
     facts = [
         f"- {report['date']}, {report['hardware']}; one process",
-        f"- {report['batch']} samples a step, rows of {report['max_tokens']} tokens, {report['ranks']} ranks; rows of "
-        f"{report['laid_out']} steps were laid out and an epoch reckoned from them",
+        f"- {report['batch']} samples a step, rows of {report['max_tokens']} tokens, {report['ranks']} ranks; the "
+        "rows of an epoch",
     ]
-    return "\n".join(["# The batcher", "", *facts, "", *table(head, body)]) + "\n"
+    return "\n".join(["# The batcher", "", *facts, "", *table(head, body), "", "![growth](batcher.png)"]) + "\n"
+
+
+def plot(report: dict, file: Path) -> None:
+    """Seconds and memory against the number of samples."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (time_axis, memory_axis) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+    counts = [found["samples"] for found in report["counts"]]
+    for group_by in report["group_by"]:
+        taken = [found[group_by]["order_s"] + found[group_by]["layout_s"] for found in report["counts"]]
+        time_axis.plot(counts, taken, "o-", label=f"group_by={group_by}")
+    time_axis.set_ylabel("seconds to plan an epoch")
+    time_axis.legend()
+    memory_axis.plot(counts, [found["memory_gib"] for found in report["counts"]], "o-")
+    memory_axis.set_ylabel("GiB of the samples")
+    for axis in (time_axis, memory_axis):
+        axis.set_xlabel("samples")
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.3)
+    figure.savefig(file, dpi=120)
 
 
 def main() -> None:
@@ -100,7 +122,6 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--max-tokens", type=int, default=8192)
     parser.add_argument("--ranks", type=int, default=8)
-    parser.add_argument("--laid-out", type=int, default=100)
     parser.add_argument("--group-by", nargs="+", default=["none", "trajectory", "prefix"])
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
@@ -109,10 +130,11 @@ def main() -> None:
         counts.append(measure(count, args))
         print(counts[-1], flush=True)
     report = {"date": time.strftime("%Y-%m-%d"), "hardware": hardware(), "batch": args.batch, "ranks": args.ranks,
-              "max_tokens": args.max_tokens, "laid_out": args.laid_out, "group_by": args.group_by,
+              "max_tokens": args.max_tokens, "group_by": args.group_by,
               "counts": counts}  # fmt: skip
     (args.output / "batcher.json").write_text(json.dumps(report, indent=1) + "\n")
     (args.output / "README.md").write_text(page(report))
+    plot(report, args.output / "batcher.png")
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def page(report: dict) -> str:
 
 
 def plot(report: dict, file: Path) -> None:
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+    figure, axes = plt.subplots(1, 4, figsize=(16, 3.4), layout="constrained")
     for axis, kind in zip(axes, ("length", "depth"), strict=False):
         rows = report[kind]
         axis.plot([row[kind] for row in rows], [row["seconds"] for row in rows], "o-", color="tab:blue")
@@ -186,11 +186,12 @@ def plot(report: dict, file: Path) -> None:
         other.set_ylim(bottom=0)
     for ranks in RANKS:
         rows = [row for row in report["ranks"] if row["ranks"] == ranks]
-        held = [row["memory_gib"] for row in rows]
-        axes[2].plot([row["stage"] for row in rows], held, "o-", label=f"{ranks} rank(s)")
-    axes[2].set(xlabel="ZeRO stage", ylabel="GiB of rank 0", xticks=STAGES)
-    axes[2].set_ylim(bottom=0)
-    axes[2].legend()
+        for axis, key in zip(axes[2:], ("seconds", "memory_gib"), strict=True):
+            axis.plot([row["stage"] for row in rows], [row[key] for row in rows], "o-", label=f"{ranks} rank(s)")
+    for axis, told in zip(axes[2:], ("seconds a step", "GiB of rank 0"), strict=True):
+        axis.set(xlabel="ZeRO stage", ylabel=told, xticks=STAGES)
+        axis.set_ylim(bottom=0)
+        axis.legend()
     figure.savefig(file, dpi=120)
 
 

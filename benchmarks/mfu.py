@@ -80,11 +80,12 @@ def one_shape(args) -> list[dict]:
     )
     engine.train()
     found = []
-    for length, rows, checkpointing in zip(args.lengths, args.rows, args.checkpointing, strict=True):
+    cases = zip(args.lengths, args.document, args.rows, args.checkpointing, strict=True)
+    for length, document, rows, checkpointing in cases:
         checkpoint_layers(causal, checkpointing)
         row = {
             "shape": args.shapes[0], "layers": causal.config.num_hidden_layers, "length": length, "rows": rows,
-            "document": min(args.document or length, length), "checkpointing": checkpointing,
+            "document": min(document or length, length), "checkpointing": checkpointing,
             "zero_stage": args.zero_stage, "offload": args.offload, "attention": args.attention,
             "compiled": args.compile,
         }  # fmt: skip
@@ -165,11 +166,10 @@ def measured_peak() -> float:
 def in_a_process(args, shape: str) -> list[dict]:
     passed = ["--rows", *args.rows, "--steps", args.steps, "--warmup", args.warmup, "--zero-stage", args.zero_stage,
               "--offload", args.offload, "--attention", args.attention, "--lengths", *args.lengths,
+              "--document", *args.document,
               "--checkpointing", *map(json.dumps, args.checkpointing)]  # fmt: skip
     if args.layers:
         passed += ["--layers", args.layers]
-    if args.document:
-        passed += ["--document", args.document]
     passed += ["--compile"] if args.compile else []
     command = [sys.executable, __file__, str(args.output), "--one", "--shapes", shape, *map(str, passed)]
     environment = {**os.environ, "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
@@ -232,7 +232,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES))
     parser.add_argument("--layers", type=int, help="of each shape, instead of all")
     parser.add_argument("--lengths", type=int, nargs="+", default=[2048, 4096, 8192])
-    parser.add_argument("--document", type=int, help="tokens of a document; left out: a row is one")
+    parser.add_argument(
+        "--document",
+        type=int,
+        nargs="+",
+        default=[0],
+        help="tokens of a document: a number for each length or one for all; 0: a row is one",
+    )
     parser.add_argument(
         "--rows",
         type=int,
@@ -256,7 +262,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.checkpointing = args.checkpointing or [True]
-    for name in ("rows", "checkpointing"):
+    for name in ("rows", "document", "checkpointing"):
         if len(given := getattr(args, name)) == 1:
             setattr(args, name, given * len(args.lengths))
         elif len(given) != len(args.lengths):
