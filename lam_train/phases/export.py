@@ -21,12 +21,12 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
         raise UserError("export.checkpoint is not set: give a checkpoint or a run directory")
     checkpoint = find_checkpoint(Path(recipe.export.checkpoint).expanduser(), "export.checkpoint")
     trained = Recipe.model_validate(checkpoint.state["recipe"])
-    blank = BlankModel(trained.model, trained.trainer.seed, WRAPS.get(trained.run, TrainableModel))
+    dtype = export_dtype(recipe.export, trained.engine.dtype)
+    blank = BlankModel(trained.model, trained.trainer.seed, dtype, WRAPS.get(trained.run, TrainableModel))
     for name, tensor in saved_weights(checkpoint):
         blank.put(name, tensor)
     target = Path(recipe.export.output).expanduser() if recipe.export.output else run_dir / "model"
     data = {"optimizer steps": checkpoint.step, "samples (fingerprint)": checkpoint.state["loader"]["samples"]}
     base = base_name(trained.model)
     card = model_card(f"{base}, trained with lam_train", base, data, trained.yaml())
-    dtype = export_dtype(recipe.export, trained.engine.dtype)
     export(blank.merged(), trained.model, target, dtype, card, beside(trained) | blank.beside())

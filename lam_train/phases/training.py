@@ -229,13 +229,13 @@ def export_trained(
     if not recipe.export.at_end:
         return None
     target = run_dir / "model"
-    blank = leader_does(lambda: BlankModel(recipe.model, recipe.trainer.seed, learner.wrap))
+    dtype = export_dtype(recipe.export, recipe.engine.dtype)
+    blank = leader_does(lambda: BlankModel(recipe.model, recipe.trainer.seed, dtype, learner.wrap))
     for name, tensor in live_weights(trainer.engine):  # every rank gives its part
         if blank is not None:
             blank.put(name, tensor)
     counts = counts | {"optimizer steps": trainer.step}
     card = model_card(learner.title, base_name(recipe.model), counts, recipe.yaml())
-    dtype = export_dtype(recipe.export, recipe.engine.dtype)
     leader_does(lambda: export(blank.merged(), recipe.model, target, dtype, card, beside(recipe) | blank.beside()))
     return target
 

@@ -4,7 +4,8 @@
       latest                         the newest complete checkpoint's name; written last
       best                           the one with the lowest validation loss
       step-00000040/
-        state-00000-of-00002.safetensors    NAME.weight, NAME.exp_avg, NAME.exp_avg_sq: fp32, full shapes; a file a rank
+        state-00000-of-00002-0000.safetensors    NAME.weight, NAME.exp_avg, NAME.exp_avg_sq: fp32, full shapes;
+                                     the first file of rank 0 of two, …
         rng-00000.pt                 random states of rank 0, …
         state.json                   steps, the loader's cursor, which file holds which tensor, versions
 
@@ -13,7 +14,6 @@ any moment leaves the last complete one as it was.
 """
 
 import json
-import os
 import random
 import shutil
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from pydantic import PositiveInt
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from lam_train.errors import Fault, UserError
 from lam_train.settings import Settings
 from lam_train.train.distributed import World, all_succeeded
 from lam_train.train.engine_state import PARTS, adam_steps, full_shape, read_state, trained_parameters, write_state
+from lam_train.train.state_files import deal_out, flush, write_flushed, write_tensors
 
 FORMAT = 1
 INCOMPLETE = ".incomplete"
@@ -143,22 +143,13 @@ class Checkpoints:
         if self.world.leads:
             shutil.rmtree(partial, ignore_errors=True)
         torch.distributed.barrier()
-        failure: Exception | None = None
+        shapes = {name: full_shape(p) for name, p in trained_parameters(engine)}
+        dealt = deal_out(shapes, PARTS, self.world.size)
         try:
-            partial.mkdir(parents=True, exist_ok=True)
-            self._check_room(engine, partial)
-        except OSError as error:
-            failure = error
-        tensors, files = self._collect(engine, keep=failure is None)
-        try:
-            if failure is None:
-                self._write_mine(partial, tensors)
-        except Exception as error:  # safetensors raises its own kinds for a full disk
-            failure = error
-        try:
-            all_succeeded(failure, "writing")
-            shapes = {name: list(full_shape(p)) for name, p in trained_parameters(engine)}
-            state = {"format": FORMAT, "step": step, "adam_steps": adam_steps(engine), "files": files, "shapes": shapes}
+            all_succeeded(self._write_mine(engine, partial, dealt[self.world.rank]), "writing")
+            files = {key: file for mine in dealt for key, file in mine.items()}
+            state = {"format": FORMAT, "step": step, "adam_steps": adam_steps(engine), "files": files}
+            state["shapes"] = {name: list(shape) for name, shape in shapes.items()}
             state |= extra
             self._finish(partial, target, state)
         except OSError as error:
@@ -180,28 +171,19 @@ class Checkpoints:
         if free < needed:
             raise OSError(f"no space left: {needed / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free")
 
-    def _collect(self, engine, keep: bool) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-        """This rank's share of the tensors, and which file holds which. Parameters are dealt out in turn."""
-        mine: dict[str, torch.Tensor] = {}
-        files: dict[str, str] = {}
-        for index, (name, part, tensor) in enumerate(read_state(engine)):
-            owner = (index // len(PARTS)) % self.world.size
-            key = f"{name}.{part}"
-            files[key] = self._state_file(owner)
-            if owner == self.world.rank and keep:
-                mine[key] = tensor.to("cpu", torch.float32, copy=True).contiguous()
-        return mine, files
-
-    def _state_file(self, rank: int) -> str:
-        return f"state-{rank:05d}-of-{self.world.size:05d}.safetensors"
-
-    def _write_mine(self, folder: Path, tensors: dict[str, torch.Tensor]) -> None:
-        path = folder / self._state_file(self.world.rank)
-        save_file(tensors, path)
-        flush(path)
-        rng = folder / f"rng-{self.world.rank:05d}.pt"
-        torch.save(random_states(), rng)
-        flush(rng)
+    def _write_mine(self, engine, folder: Path, files: dict[str, str]) -> Exception | None:
+        """Writes this rank's tensors, NAME.PART to file, and its random states; returns what kept it from that."""
+        failure: Exception | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._check_room(engine, folder)
+            rng = folder / f"rng-{self.world.rank:05d}.pt"
+            torch.save(random_states(), rng)
+            flush(rng)
+        except (OSError, RuntimeError) as error:  # torch's own for a full disk
+            failure, files = error, {}
+        tensors = ((f"{name}.{part}", tensor) for name, part, tensor in read_state(engine))  # collective
+        return write_tensors(tensors, files, folder) or failure
 
     def _finish(self, partial: Path, target: Path, state: dict) -> None:
         """Rank 0 writes what makes it complete, renames it, and moves the pointer; an error reaches every rank."""
@@ -286,21 +268,3 @@ def restore_random_states(states: dict) -> None:
     torch.set_rng_state(states["torch"])
     if states["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
-
-
-def flush(path: Path) -> None:
-    """Waits until a file's or folder's content is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_flushed(path: Path, text: str) -> None:
-    """Replaces a file by `text`, whole or not at all, and waits until it is on the disk."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    flush(partial)
-    partial.replace(path)
-    flush(path.parent)

@@ -13,9 +13,10 @@ from lam_train.errors import Fault, UserError
 from lam_train.model.load import ModelSettings, load_model, load_tokenizer
 from lam_train.model.trainable import TrainableModel, add_lora
 from lam_train.settings import Settings
-from lam_train.train.checkpoint import Checkpoint, flush
+from lam_train.train.checkpoint import Checkpoint
 from lam_train.train.engine import DTYPES
 from lam_train.train.engine_state import read_state
+from lam_train.train.state_files import flush
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +47,20 @@ def saved_weights(checkpoint: Checkpoint) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 class BlankModel:
-    """The base model on the CPU in fp32, into which trained weights are put by name."""
+    """The base model on the CPU, into which trained weights are put by name.
+
+    Held in the dtype of the export; in fp32 where adapters are to be merged, or a head is told `beside` the model.
+    """
 
     def __init__(
-        self, settings: ModelSettings, seed: int, wrap: Callable[[torch.nn.Module], torch.nn.Module] = TrainableModel
+        self,
+        settings: ModelSettings,
+        seed: int,
+        dtype: torch.dtype,
+        wrap: Callable[[torch.nn.Module], torch.nn.Module] = TrainableModel,
     ) -> None:
-        self._causal = load_model(settings, torch.float32, seed)
+        exact = settings.lora is not None or hasattr(wrap, "beside")
+        self._causal = load_model(settings, torch.float32 if exact else dtype, seed)
         self._adapted = add_lora(self._causal, settings.lora) if settings.lora else None
         self._module = wrap(self._causal)
         self._parameters = dict(self._module.named_parameters())
@@ -59,7 +68,7 @@ class BlankModel:
     @torch.no_grad()
     def put(self, name: str, tensor: torch.Tensor) -> None:
         """Sets one trained weight."""
-        self._parameters[name].copy_(tensor.to("cpu", torch.float32))
+        self._parameters[name].copy_(tensor)
 
     def merged(self) -> torch.nn.Module:
         """The model as it is to be used; adapters are merged in."""

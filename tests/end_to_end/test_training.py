@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from lam_train.__main__ import main
-from lam_train.train import trainer
+from lam_train.train import state_files, trainer
 from lam_train.train.checkpoint import newest_checkpoint
 from lam_train.train.engine import adam_of
 from tests.conftest import base_overrides, command, metrics, plan_rows, run_command, write_rows
@@ -22,10 +22,12 @@ SHORT = ["trainer.max_steps=2", "trainer.batch_size=8", "export.at_end=true"]
 
 @pytest.fixture(scope="module")
 def trained(plans, tmp_path_factory) -> Path:
-    """A short training with validation, checkpoints and the export; through main, as a notebook does."""
+    """A short training with validation, checkpoints of several files, the export; through main, as a notebook does."""
     run_dir = tmp_path_factory.mktemp("trained") / "run"
     overrides = [*base_overrides(plans), *SHORT, f"run_dir={run_dir}", "checkpoint.every_steps=1"]
-    assert main([*overrides, f"data.validation={plans}/validation.jsonl", "tracker=tensorboard"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state_files, "FILE_BYTES", 400_000)
+        assert main([*overrides, f"data.validation={plans}/validation.jsonl", "tracker=tensorboard"]) == 0
     return run_dir
 
 
@@ -48,6 +50,7 @@ def test_exported_tensors_are_those_of_the_checkpoint(trained):
     exported = load_file(trained / "model" / "model.safetensors")
     checkpoint = newest_checkpoint(trained / "checkpoints")
     assert len(exported) == len(checkpoint.state["shapes"])
+    assert len(list(checkpoint.folder.glob("state-*.safetensors"))) > 2
     for name, tensor in exported.items():
         assert torch.equal(tensor, checkpoint.read_tensor(f"causal.{name}", "weight")), name
 
@@ -97,6 +100,14 @@ def test_export_recipe_gives_the_same_folder_as_the_training(trained, tmp_path):
     )
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (output, trained / "model"))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_an_export_in_bf16_has_the_trained_weights_rounded_once(trained, tmp_path):
+    where = [f"export.checkpoint={trained}", f"export.output={tmp_path}/model", f"run_dir={tmp_path}/run"]
+    assert main(["+recipe=export", *where, "export.dtype=bf16"]) == 0
+    exported, exact = (load_file(folder / "model.safetensors") for folder in (tmp_path / "model", trained / "model"))
+    assert exported.keys() == exact.keys()
+    assert all(torch.equal(exported[name], exact[name].bfloat16()) for name in exact)
 
 
 @pytest.mark.parametrize("stage", ["zero0", "zero3"])
