@@ -12,7 +12,19 @@ def keep_freed_blocks() -> bool:
 
     Returns whether the C library did so: glibc does. docs/performance.md has what it gives.
     """
-    if sys.platform != "linux":
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _of_the_c_library("mallopt")
     return mallopt is not None and all(mallopt(which, LARGEST) for which in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD))
+
+
+def give_freed_blocks_back() -> bool:
+    """What is kept goes back to the system, between steps: what comes now asks for blocks of other sizes.
+
+    Returns whether there was any.
+    """
+    trim = _of_the_c_library("malloc_trim")
+    return trim is not None and bool(trim(ctypes.c_size_t(0)))
+
+
+def _of_the_c_library(name: str):
+    """A function of the C library, None where it has no such one."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -16,7 +16,7 @@ from lam_train.batching.pack import Pack
 from lam_train.errors import Fault, UserError
 from lam_train.report.training import plot_training
 from lam_train.settings import Settings
-from lam_train.train.allocator import keep_freed_blocks
+from lam_train.train.allocator import give_freed_blocks_back, keep_freed_blocks
 from lam_train.train.checkpoint import Checkpoint, Checkpoints
 from lam_train.train.collector import collected_when_asked
 from lam_train.train.distributed import World, sum_over_rows
@@ -314,6 +314,7 @@ class Trainer:
             "steering": self.steering.state(),
             "recipe": self.recipe,
         }
+        give_freed_blocks_back()
         folder = self.checkpoints.save(self.engine, self.step, extra)
         self.saved_step = self.step
         if self.world.leads:
