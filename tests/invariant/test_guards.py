@@ -128,6 +128,25 @@ def _forward(trainer, batch):
     return loss, 0.0, kept
 
 
+def test_a_full_gpu_is_told_with_what_would_need_less(make_trainer):
+    """The error is PyTorch's own kind, raised where a GPU would raise it: in the second step's pass."""
+    passes = []
+
+    def objective(outputs, pack):
+        passes.append(len(pack.tokens))
+        if trainer.step == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return imitation(outputs, pack)
+
+    trainer = make_trainer(objective=objective)
+    with pytest.raises(Fault) as fault:
+        trainer.fit()
+    told = str(fault.value)
+    assert told.startswith(f"step 2: the GPU's memory is full; this rank's longest row has {passes[-1]:,} tokens")
+    for part in ("checkpoint of step 1", "gradient_checkpointing", "max_tokens", "expandable_segments", "2.00 GiB"):
+        assert part in told
+
+
 def test_ranks_that_disagree_with_the_plan_are_noticed(make_trainer):
     """The loss is divided by the plan's global weight; a rank that holds other targets would scale it silently."""
     trainer = make_trainer()
