@@ -179,20 +179,24 @@ def plot(report: dict, file: Path) -> None:
         rows = report[kind]
         axis.plot([row[kind] for row in rows], [row["seconds"] for row in rows], "o-", color="tab:blue")
         axis.set(xlabel={"length": "tokens of a sequence", "depth": "levels of a tree"}[kind], ylabel="seconds")
-        axis.set_ylim(bottom=0)
+        _from_zero(axis)
         other = axis.twinx()
         other.plot([row[kind] for row in rows], [row["peak_gib"] for row in rows], "s--", color="tab:orange")
         other.set_ylabel("peak GiB (dashed)")
-        other.set_ylim(bottom=0)
+        _from_zero(other)
     for ranks in RANKS:
         rows = [row for row in report["ranks"] if row["ranks"] == ranks]
         for axis, key in zip(axes[2:], ("seconds", "memory_gib"), strict=True):
             axis.plot([row["stage"] for row in rows], [row[key] for row in rows], "o-", label=f"{ranks} rank(s)")
     for axis, told in zip(axes[2:], ("seconds a step", "GiB of rank 0"), strict=True):
         axis.set(xlabel="ZeRO stage", ylabel=told, xticks=STAGES)
-        axis.set_ylim(bottom=0)
+        _from_zero(axis)
         axis.legend()
     figure.savefig(file, dpi=120)
+
+
+def _from_zero(axis) -> None:
+    axis.set_ylim(0, 1.05 * axis.dataLim.y1)
 
 
 if __name__ == "__main__":
