@@ -24,11 +24,12 @@ import torch
 from pydantic import PositiveInt
 from safetensors import safe_open
 
+from lam_train.disk import flush, write_flushed
 from lam_train.errors import Fault, UserError
 from lam_train.settings import Settings
 from lam_train.train.distributed import World, all_succeeded
 from lam_train.train.engine_state import PARTS, adam_steps, full_shape, read_state, trained_parameters, write_state
-from lam_train.train.state_files import deal_out, flush, write_flushed, write_tensors
+from lam_train.train.state_files import deal_out, write_tensors
 
 FORMAT = 1
 INCOMPLETE = ".incomplete"

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from safetensors import safe_open
 
+from lam_train.disk import flush
 from lam_train.errors import Fault, UserError
 from lam_train.model.load import ModelSettings, load_model, load_tokenizer
 from lam_train.model.trainable import TrainableModel, add_lora
@@ -16,7 +17,6 @@ from lam_train.settings import Settings
 from lam_train.train.checkpoint import Checkpoint
 from lam_train.train.engine import DTYPES
 from lam_train.train.engine_state import read_state
-from lam_train.train.state_files import flush
 
 log = logging.getLogger(__name__)
 

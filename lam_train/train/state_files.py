@@ -1,12 +1,13 @@
 """A learning state's tensors in files of bounded size: of all that is written, a process holds one file's at a time."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+
+from lam_train.disk import flush
 
 FILE_BYTES = 2**28
 
@@ -52,21 +53,3 @@ def write_tensors(
                 failure = error
             held.clear()
     return failure
-
-
-def flush(path: Path) -> None:
-    """Waits until a file's or folder's content is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_flushed(path: Path, text: str) -> None:
-    """Replaces a file by `text`, whole or not at all, and waits until it is on the disk."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    flush(partial)
-    partial.replace(path)
-    flush(path.parent)

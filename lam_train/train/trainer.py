@@ -235,17 +235,17 @@ class Trainer:
         raise Fault(f"{where}. No weight was updated. {self._what_is_kept()}")
 
     def _what_is_kept(self) -> str:
-        return f"Nothing was saved. {self._newest()}; lower trainer.lr or look at the step's samples."
+        return f"Nothing was saved. {self._kept_checkpoint()}; lower trainer.lr or look at the step's samples."
 
-    def _newest(self) -> str:
+    def _kept_checkpoint(self) -> str:
         return f"The checkpoint of step {self.saved_step} is kept" if self.saved_step else "No checkpoint was made yet"
 
     def _too_large(self, batch: StepBatch, error: torch.OutOfMemoryError) -> str:
         longest = max(len(pack.tokens) for pack in batch.packs)
         return (
             f"step {batch.step + 1}: the GPU's memory is full; this rank's longest row has {longest:,} tokens. "
-            f"{self._newest()}. What needs less: model.gradient_checkpointing=N (inspect=true proposes a number of "
-            "layers), a smaller batching.max_tokens, a higher engine.zero_stage with more ranks, "
+            f"{self._kept_checkpoint()}. What needs less: model.gradient_checkpointing=N (inspect=true proposes a "
+            "number of layers), a smaller batching.max_tokens, a higher engine.zero_stage with more ranks, "
             "engine.offload=cpu. Where PyTorch says below that much is reserved but unallocated, the environment's "
             f"PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True may be enough. {error}"
         )

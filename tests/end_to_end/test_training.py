@@ -1,6 +1,7 @@
 """From data to a folder that transformers opens; and what is said when something is wrong."""
 
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -108,6 +109,19 @@ def test_an_export_in_bf16_has_the_trained_weights_rounded_once(trained, tmp_pat
     exported, exact = (load_file(folder / "model.safetensors") for folder in (tmp_path / "model", trained / "model"))
     assert exported.keys() == exact.keys()
     assert all(torch.equal(exported[name], exact[name].bfloat16()) for name in exact)
+
+
+def test_an_export_is_made_in_its_dtype_but_adapters_and_heads_in_fp32():
+    from lam_train.model.load import LoraSettings, ModelSettings
+    from lam_train.model.reward import HEAD_FILE, RewardModel
+    from lam_train.train.export import BlankModel
+
+    plain, adapted = ModelSettings(source="tiny"), ModelSettings(source="tiny", lora=LoraSettings(rank=4))
+    assert BlankModel(plain, 0, torch.bfloat16).merged().dtype == torch.bfloat16
+    assert BlankModel(adapted, 0, torch.bfloat16).merged().dtype == torch.float32
+    scoring = BlankModel(plain, 0, torch.bfloat16, RewardModel)
+    scoring.put("head.bias", torch.tensor([0.3]))
+    assert json.loads(scoring.beside()[HEAD_FILE])["bias"] == pytest.approx(0.3, rel=1e-6)
 
 
 @pytest.mark.parametrize("stage", ["zero0", "zero3"])

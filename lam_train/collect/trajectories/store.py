@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic
 
+from lam_train.disk import flush
 from lam_train.errors import Fault, UserError
 from lam_train.records import RecordT, Trajectory, read_jsonl
 
@@ -65,7 +66,7 @@ class ShardStore(Generic[RecordT]):
         try:
             if self._file is None:
                 self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-                _sync_folder(self.folder)
+                flush(self.folder)  # a new file's name is as lasting as its lines
             while line:  # a write may be short; the rest follows
                 line = line[os.write(self._file, line) :]
             os.fsync(self._file)
@@ -116,12 +117,3 @@ def _heal(shard: Path) -> int:
 
 def _line_count(shard: Path) -> int:
     return shard.read_bytes().count(b"\n")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a new file's name as lasting as its lines."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
