@@ -39,6 +39,8 @@ class EngineSettings(Settings):
             raise ValueError("offload=cpu needs zero_stage 2 or 3")
 
 
+# Numbers that are exchanged, or stepped, at once: of DeepSpeed's own 500 million a rank holds copies.
+BUCKET = 50_000_000
 _built: list = []  # engines since the last `release_engines`
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -64,6 +66,7 @@ def deepspeed_config(settings: EngineSettings, gradient_clipping: float) -> dict
     """
     stage = effective_stage(settings)
     zero: dict = {"stage": stage, "overlap_comm": False, "contiguous_gradients": True}
+    zero |= {"reduce_bucket_size": BUCKET, "sub_group_size": BUCKET}
     if stage == 3:
         zero["stage3_gather_16bit_weights_on_model_save"] = False
     if settings.offload == "cpu":
@@ -126,6 +129,8 @@ def build_engine(model: torch.nn.Module, settings: EngineSettings, *, lr: float,
             config=deepspeed_config(settings, clipping),
             dist_init_required=False,
         )
+    if plain_gradients(settings) and torch.distributed.get_world_size() == 1:
+        engine.enable_backward_allreduce = False  # it would copy all gradients, twice, to add them to nobody's
     _built.append(engine)
     return engine
 
