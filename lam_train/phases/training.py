@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from lam_train.batching.loader import Loader
 from lam_train.errors import UserError
 from lam_train.language.sample import Samples
 from lam_train.model.layers import checkpoint_layers, compile_layers
-from lam_train.model.load import load_model
+from lam_train.model.load import load_model, resolve_folder
 from lam_train.model.trainable import add_lora
 from lam_train.model.tree_attention import MODEL_TYPES
 from lam_train.recipe import Recipe
 from lam_train.train.checkpoint import Checkpoint, Checkpoints, find_checkpoint, newest_checkpoint
 from lam_train.train.distributed import World, from_leader, leader_does
-from lam_train.train.engine import DTYPES, effective_stage, share_rows
+from lam_train.train.engine import DTYPES, effective_stage, parted_while_loaded, share_rows
 from lam_train.train.export import BlankModel, base_name, export, export_dtype, live_weights, model_card
 from lam_train.train.metrics import MetricsFile
 from lam_train.train.run_directory import RunDirectory
@@ -139,17 +139,20 @@ def say(run_dir: RunDirectory, world: World, title: str, counts: dict, steps: in
 
 
 def load_learner(recipe: Recipe) -> torch.nn.Module:
-    """The causal model that is trained, with its adapters where the recipe has some."""
+    """The causal model that is trained, with its adapters where the recipe has some. Collective at stage 3."""
     if recipe.model.attention == "flex" and not torch.cuda.is_available():
         raise UserError("model.attention=flex needs a GPU: PyTorch's FlexAttention has no backward pass on a CPU")
-    causal = load_model(recipe.model, DTYPES[recipe.engine.dtype], recipe.trainer.seed)
+    if recipe.model.compile:
+        _check_compilable(recipe)
+    random = resolve_folder(recipe.model) is None
+    with nullcontext() if random else parted_while_loaded(recipe.engine):
+        causal = load_model(recipe.model, DTYPES[recipe.engine.dtype], recipe.trainer.seed)
     if recipe.model.attention == "flex" and causal.config.model_type not in MODEL_TYPES:
         raise UserError(f"model.attention=flex is for {', '.join(MODEL_TYPES)}, not for {causal.config.model_type}")
     checkpoint_layers(causal, recipe.model.gradient_checkpointing)
     if recipe.model.lora is not None:
         add_lora(causal, recipe.model.lora)
     if recipe.model.compile:
-        _check_compilable(recipe)
         compile_layers(causal)
     return causal
 

@@ -2,9 +2,12 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 LARGEST = 2**31 - 1  # bytes; an int
+USUAL, USUAL_MOST = 2**17, 2**25  # bytes: where glibc's threshold for blocks of their own begins, and how far it grows
 
 
 def keep_freed_blocks() -> bool:
@@ -14,6 +17,23 @@ def keep_freed_blocks() -> bool:
     """
     mallopt = _of_the_c_library("mallopt")
     return mallopt is not None and all(mallopt(which, LARGEST) for which in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD))
+
+
+@contextmanager
+def large_blocks_on_their_own() -> Iterator[None]:
+    """Inside, a freed tensor's memory goes back to the system at once, whatever was allocated behind it.
+
+    Else tensors that stay keep the places between them of those that were freed.
+    """
+    mallopt = _of_the_c_library("mallopt")
+    if mallopt is None:
+        yield
+        return
+    mallopt(M_MMAP_THRESHOLD, USUAL)
+    try:
+        yield
+    finally:
+        mallopt(M_MMAP_THRESHOLD, USUAL_MOST)
 
 
 def give_freed_blocks_back() -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -13,6 +14,7 @@ from lam_train.dtype import Dtype
 from lam_train.errors import UserError
 from lam_train.model.sequence_parallel import RowModel, check_shareable
 from lam_train.settings import Settings
+from lam_train.train.allocator import large_blocks_on_their_own
 from lam_train.train.collector import collected_when_asked
 from lam_train.train.distributed import World, leader_does, sequence_group
 
@@ -105,6 +107,26 @@ def load_deepspeed():
     return deepspeed
 
 
+@contextlib.contextmanager
+def parted_while_loaded(settings: EngineSettings) -> Iterator[None]:
+    """At stage 3 a pretrained model that is loaded inside comes in the ranks' parts: none ever holds the whole.
+
+    Rank 0 alone reads the weights, and gives each rank its part of one tensor after the other. Collective.
+    """
+    if effective_stage(settings) != 3:
+        yield
+        return
+    load_deepspeed()
+    from transformers.integrations import deepspeed as integration
+
+    asked = integration.HfDeepSpeedConfig(deepspeed_config(settings, gradient_clipping=0.0))  # while it lives
+    try:
+        with large_blocks_on_their_own():
+            yield
+    finally:
+        del asked
+
+
 def share_rows(model: RowModel, world: World) -> RowModel:
     """`model`, whose rows are shared from now on where the world says so; then collective."""
     if world.sequence_parallel > 1:
@@ -120,6 +142,8 @@ def build_engine(model: torch.nn.Module, settings: EngineSettings, *, lr: float,
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise UserError("no parameter of the model is trainable; is model.lora.target_modules right?")
+    for parameter in model.parameters():  # DeepSpeed leaves adapters and heads as they are where weights came in parts
+        parameter.data = parameter.data.to(DTYPES[settings.dtype])
     optimizer = torch.optim.AdamW(trained, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
     # its bf16 optimizer prints memory figures, and collects garbage before each
     with contextlib.redirect_stdout(io.StringIO()), collected_when_asked():
