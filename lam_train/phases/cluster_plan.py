@@ -73,8 +73,8 @@ def told_checkpointing(recipe: Recipe, ranks: int, longest: int, room: float) ->
     fewest = fewest_checkpointed(config, recipe.model, recipe.engine, ranks, longest, room)
     if fewest is None:
         return (
-            "too few even with all layers checkpointed: engine=zero3, engine.sequence_parallel, or a lower "
-            "batching.max_tokens"
+            "too few even with all layers checkpointed: engine=zero3 and more ranks, engine=zero3-offload, "
+            "engine.sequence_parallel, or a lower batching.max_tokens"
         )
     if fewest == 0:
         return "model.gradient_checkpointing=false fits"

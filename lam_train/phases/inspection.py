@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.text import Text
 
@@ -20,7 +21,7 @@ from lam_train.phases.training import Prepared, make_loader, total_steps
 from lam_train.recipe import Recipe
 from lam_train.train.cluster import Cluster
 from lam_train.train.distributed import World
-from lam_train.train.memory import estimate_memory, room_of_a_rank
+from lam_train.train.memory import IN_MAIN_MEMORY, estimate_memory, room_of_a_rank
 
 SHOWN_STEPS = 200  # steps looked at for the averages; all of them where there are fewer
 
@@ -133,4 +134,6 @@ def _print_numbers(console: Console, recipe: Recipe, loader: Loader, counts: dic
         console.print(f"memory of a rank, {name}: {gib:.2f} GiB")
     if recipe.engine.plan_for is None:  # which says it of the GPUs that it plans for
         room = room_of_a_rank(ranks)
+        if not torch.cuda.is_available():
+            room = max(0, room - memory.get(IN_MAIN_MEMORY, 0))
         console.print(f"a rank can have {room:.0f} GiB here: {told_checkpointing(recipe, ranks, longest, room)}")

@@ -144,8 +144,10 @@ def load_learner(recipe: Recipe) -> torch.nn.Module:
         raise UserError("model.attention=flex needs a GPU: PyTorch's FlexAttention has no backward pass on a CPU")
     if recipe.model.compile:
         _check_compilable(recipe)
-    random = resolve_folder(recipe.model) is None
-    with nullcontext() if random else parted_while_loaded(recipe.engine):
+    parted = effective_stage(recipe.engine) == 3 and resolve_folder(recipe.model) is not None
+    if parted:  # without the bar that loading has elsewhere
+        log.info("loading %s, each rank its part", base_name(recipe.model))
+    with parted_while_loaded(recipe.engine) if parted else nullcontext():
         causal = load_model(recipe.model, DTYPES[recipe.engine.dtype], recipe.trainer.seed)
     if recipe.model.attention == "flex" and causal.config.model_type not in MODEL_TYPES:
         raise UserError(f"model.attention=flex is for {', '.join(MODEL_TYPES)}, not for {causal.config.model_type}")

@@ -43,6 +43,7 @@ class EngineSettings(Settings):
 
 # Numbers that are exchanged, or stepped, at once: of DeepSpeed's own 500 million a rank holds copies.
 BUCKET = 50_000_000
+GATHERED = 1_000_000_000  # weights that a rank of stage 3 holds whole at most, beside its part; DeepSpeed's own number
 _built: list = []  # engines since the last `release_engines`
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -70,7 +71,7 @@ def deepspeed_config(settings: EngineSettings, gradient_clipping: float) -> dict
     zero: dict = {"stage": stage, "overlap_comm": False, "contiguous_gradients": True}
     zero |= {"reduce_bucket_size": BUCKET, "sub_group_size": BUCKET}
     if stage == 3:
-        zero["stage3_gather_16bit_weights_on_model_save"] = False
+        zero |= {"stage3_max_live_parameters": GATHERED, "stage3_gather_16bit_weights_on_model_save": False}
     if settings.offload == "cpu":
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
         if stage == 3:
@@ -109,13 +110,10 @@ def load_deepspeed():
 
 @contextlib.contextmanager
 def parted_while_loaded(settings: EngineSettings) -> Iterator[None]:
-    """At stage 3 a pretrained model that is loaded inside comes in the ranks' parts: none ever holds the whole.
+    """For stage 3: a pretrained model that is loaded inside comes in the ranks' parts; none ever holds the whole.
 
     Rank 0 alone reads the weights, and gives each rank its part of one tensor after the other. Collective.
     """
-    if effective_stage(settings) != 3:
-        yield
-        return
     load_deepspeed()
     from transformers.integrations import deepspeed as integration
 

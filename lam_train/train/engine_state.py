@@ -114,15 +114,15 @@ def _write_stage3(engine, parameter, name: str, read: ReadTensor) -> None:
     from deepspeed.utils import safe_set_local_fp32_param, safe_set_local_optimizer_state
 
     slice_size = parameter.ds_tensor.ds_numel
+    begin = slice_size * torch.distributed.get_rank()
     for part in PARTS:
         full = read(name, part).flatten()
         if part == "weight":
             with zero.GatheredParameters([parameter], modifier_rank=0):
                 if torch.distributed.get_rank() == 0:
                     parameter.data.copy_(full.view(parameter.ds_shape))
-        padded = torch.zeros(slice_size * torch.distributed.get_world_size(), dtype=torch.float32)
-        padded[: full.numel()] = full
-        mine = padded.narrow(0, slice_size * torch.distributed.get_rank(), slice_size)
+        own = full[begin : begin + slice_size]  # of a file that is mapped: no more of it is read
+        mine = torch.nn.functional.pad(own, (0, slice_size - own.numel()))
         if part == "weight":
             safe_set_local_fp32_param(parameter, mine)
         else:

@@ -7,10 +7,11 @@ from lam_train.model.head import BYTES_OF_AUTOGRAD, most_bytes
 from lam_train.model.layers import checkpointed_layers
 from lam_train.model.load import ModelSettings
 from lam_train.model.tree_attention import MODEL_TYPES
-from lam_train.train.engine import EngineSettings, effective_stage
+from lam_train.train.engine import GATHERED, EngineSettings, effective_stage
 
 GIB = 2**30
 ACTIVATIONS = "activations (upper bound)"
+IN_MAIN_MEMORY = "besides, in main memory"
 
 
 def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks: int, tokens: int) -> dict[str, float]:
@@ -18,15 +19,18 @@ def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks:
 
     Weights, gradients and state follow ZeRO's arithmetic (Rajbhandari et al., 2020): with bf16 2 + 4 + 12 bytes a
     parameter (gradients add up in fp32), with fp32 4 + 4 + 8; stage 1 divides the state by the ranks, stage 2 the
-    gradients too, stage 3 the weights too. Activations are counted from the shapes: about 14 x width + 3 x
-    inner width values a token and layer, or the width alone in layers with gradient checkpointing, which compute theirs
-    again one at a time; plus the mask where attention is dense. Ranks that share a row hold a part of its activations
-    and logits each. What the head holds of the logits is counted for a row that is all targets, up to
-    `model.logits_budget`.
+    gradients too, stage 3 the weights too, of which each rank then holds up to GATHERED whole. With `engine.offload`
+    those are the weights of stage 3, and its part of them, gradients and state are `IN_MAIN_MEMORY`, not in the sum;
+    gradients twice there, since DeepSpeed copies their sums for the optimizer.
+
+    Activations are counted from the shapes: about 14 x width + 3 x inner width values a token and layer, or the width
+    alone in layers with gradient checkpointing, which compute theirs again one at a time; plus the mask where attention
+    is dense. Ranks that share a row hold a part of its activations and logits each. What the head holds of the logits
+    is counted for a row that is all targets, up to `model.logits_budget`.
     """
     parameters, trained = trained_parameters(config, model)
     size, state = (2, 12) if engine.dtype == "bf16" else (4, 8)
-    stage = effective_stage(engine)
+    stage, offloads = effective_stage(engine), engine.offload == "cpu"
     shard = [ranks if stage >= needed else 1 for needed in (3, 2, 1)]
     parts = {
         "weights": parameters * size / shard[0],
@@ -34,8 +38,16 @@ def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks:
         "optimizer state": trained * state / shard[2],
         ACTIVATIONS: _activations(config, model, engine, tokens),
     }
+    in_main_memory = parts["gradients"] if offloads else 0.0
+    for name in ("weights", "gradients", "optimizer state") if offloads else ():
+        if name != "weights" or stage == 3:
+            in_main_memory += parts[name]
+            parts[name] = 0.0
+    if stage == 3 and (ranks > 1 or offloads):
+        parts["weights"] += min(parameters, GATHERED) * size
     gib = {name: amount / GIB for name, amount in parts.items()}
-    return gib | {"together": sum(gib.values())}
+    gib["together"] = sum(gib.values())
+    return gib | {IN_MAIN_MEMORY: in_main_memory / GIB} if offloads else gib
 
 
 def room_of_a_rank(ranks: int) -> float:
