@@ -19,6 +19,7 @@ from lam_train.phases.run import run
 from lam_train.recipe import compose_recipe
 from tests.conftest import base_overrides, metrics
 from tests.hand_made import trajectory
+from tests.invariant.test_parted_loading import saved
 from tests.invariant.test_trees import FORESTS, loss_and_gradients, samples_of, tiny
 from tests.unit import test_phase4b as phase4b
 from tests.unit.test_agent_generation import Adversary, assert_same, built, by_definition, generator, prompts
@@ -111,10 +112,16 @@ def test_forest_in_bf16_agrees_with_samples_one_by_one(name):
         assert cosine > 0.999, key
 
 
-@pytest.mark.parametrize("stage", ["zero0", "zero2", "zero3", "zero3-offload"])
+@pytest.mark.parametrize(
+    ("stage", "loaded"),
+    [(stage, "whole") for stage in ("zero0", "zero2", "zero3", "zero3-offload")]
+    + [(stage, "in parts") for stage in ("zero3", "zero3-offload")],
+)
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_phase1_trains_and_goes_on_on_a_gpu(plans, tmp_path, stage, dtype):
+def test_phase1_trains_and_goes_on_on_a_gpu(plans, tmp_path, stage, dtype, loaded):
     overrides = [*base_overrides(plans), f"engine={stage}", f"engine.dtype={dtype}", f"run_dir={tmp_path}/run"]
+    if loaded == "in parts":
+        overrides += [f"model.path={saved(tmp_path / 'pretrained')}"]
     overrides += ["launch.processes=1", "checkpoint.every_steps=1", "export.at_end=true", "trainer.schedule=constant"]
     for steps in (1, 3):
         more = [*overrides, f"trainer.max_steps={steps}"]
