@@ -16,7 +16,7 @@ from lam_train.model.trainable import TrainableModel
 from lam_train.objectives.imitation import imitation, imitation_loss
 from lam_train.train.checkpoint import Checkpoints, CheckpointSettings, newest_checkpoint
 from lam_train.train.distributed import LaunchSettings, join_world, leave_world
-from lam_train.train.engine import EngineSettings, adam_of, deepspeed_config
+from lam_train.train.engine import BUCKET, EngineSettings, adam_of, deepspeed_config
 from lam_train.train.metrics import METRICS, MetricsFile
 from lam_train.train.trackers import NoTracker
 from lam_train.train.trainer import Trainer, TrainerSettings
@@ -59,6 +59,22 @@ def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
     from lam_train.train.export import live_weights
 
     return {name: tensor.clone() for name, tensor in live_weights(trainer.engine)}
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("stage", STAGES[1:])
+def test_gradients_exchanged_and_stepped_in_lots_smaller_than_a_matrix_are_the_same(
+    make_trainer, monkeypatch, stage, dtype
+):
+    trained = []
+    for lot in (BUCKET, 2000):
+        monkeypatch.setattr("lam_train.train.engine.BUCKET", lot)
+        trainer = make_trainer(stage, dtype, every=None)
+        assert getattr(trainer.engine.optimizer, "reduce_bucket_size", lot) == lot  # stage 1 has none in bf16
+        trainer.fit()
+        trained.append(weights(trainer))
+    for name, weight in trained[0].items():
+        assert (trained[1][name] - weight).norm() <= 1e-5 * weight.norm(), name
 
 
 @pytest.mark.parametrize("stage", STAGES)
