@@ -1,8 +1,10 @@
 """Collection from packages (faked in a cache, one really built, one really downloaded) to files."""
 
+import io
 import json
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from lam_train.collect import packages
 from lam_train.collect.counts import STAGES
 from lam_train.collect.filters import REASONS
 from lam_train.collect.pipeline import CollectSettings, collect_plans
-from lam_train.errors import UserError
+from lam_train.errors import Fault, UserError
 from lam_train.records import TaskPlan, read_jsonl
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "collect"
@@ -196,6 +198,24 @@ def test_a_damaged_package_is_left_out_and_named(cache, tmp_path):
     report = collect_plans(settings(cache, packages=["broken", "evince-common"]), tmp_path / "out")
     assert "remove the file and run again" in report.unavailable["broken"]
     assert not list((cache / "unpacked").glob(".partial-*"))
+
+
+def test_a_package_never_writes_outside_its_folder(tmp_path):
+    cache, out = tmp_path / "cache", "./usr/share/help/C/" + "../" * 6 + "outside.page"
+    (cache / "debs").mkdir(parents=True)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tree:
+        tree.addfile(tarfile.TarInfo(out), io.BytesIO())
+    empty = io.BytesIO()
+    tarfile.open(fileobj=empty, mode="w").close()
+    members = [("debian-binary", b"2.0\n"), ("control.tar", empty.getvalue()), ("data.tar", packed.getvalue())]
+    with (cache / "debs" / "sly_1_all.deb").open("wb") as deb:  # an archive of ar's, as no tool for packages makes it
+        deb.write(b"!<arch>\n")
+        for name, content in members:
+            deb.write(f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode() + content)
+    with pytest.raises(Fault, match="leads out of the folder"):
+        packages.unpack("sly", cache)
+    assert not list(tmp_path.rglob("outside.page")) and not list((cache / "unpacked").iterdir())
 
 
 @pytest.mark.network
