@@ -45,8 +45,8 @@ if command -v apt-get >/dev/null && ! apt-cache show libreoffice-help-en-us >/de
 fi
 
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
-    echo "setup: $python is Python $version; lam_train needs 3.10 or newer (PYTHON=python3.11 make …)" >&2
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "setup: $python is Python $version; lam_train needs 3.11 or newer (PYTHON=python3.11 make …)" >&2
     exit 2
 fi
 
