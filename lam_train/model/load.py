@@ -156,6 +156,7 @@ def load_config(settings: ModelSettings):
 def load_model(settings: ModelSettings, dtype: torch.dtype = torch.float32, seed: int = 0):
     """The causal language model in `dtype`, on the CPU, without a key-value cache.
 
+    Raises UserError where a tensor is missing or has another shape than the configuration says.
     `use_cache` is off because transformers silently drops packing isolation with it on, in train mode too.
     """
     from transformers import AutoModelForCausalLM
@@ -171,15 +172,22 @@ def load_model(settings: ModelSettings, dtype: torch.dtype = torch.float32, seed
         model = model.to(dtype)
     else:
         try:
-            model = AutoModelForCausalLM.from_pretrained(
+            model, told = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype,
                 attn_implementation=attention,
                 revision=settings.revision,
                 trust_remote_code=settings.trust_remote_code,
+                output_loading_info=True,
             )
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # shapes that differ: a RuntimeError
             raise UserError(_not_loaded(folder, "model", error)) from None
+        missing = sorted(told["missing_keys"])
+        if missing:  # transformers warns, and makes them random
+            raise UserError(
+                f"model.path={folder}: {len(missing)} tensors of the model that config.json describes are missing: "
+                f"{', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}"
+            )
     model.config.use_cache = False
     ChunkedHead.replace(model, settings.logits_budget)
     return model
@@ -187,7 +195,7 @@ def load_model(settings: ModelSettings, dtype: torch.dtype = torch.float32, seed
 
 def _not_loaded(folder: str, what: str, error: Exception) -> str:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if Path(folder).exists():
+    if Path(folder).exists() or isinstance(error, RuntimeError):  # the latter of what was found
         return f"model.path={folder}: the {what} cannot be loaded: {first}"
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
     return (
