@@ -52,7 +52,7 @@ def add_episode(page: Page, name: str, trajectory: Trajectory, recordings: Path)
     recording, pictures = read_recording(recordings, trajectory.task.task_id)
     last = recording.last if recording else None
     seen = [step.observation for step in trajectory.steps]
-    changes = changes_of_episode([*seen, last]) if last else [*changes_of_episode(seen), None]
+    changes = changes_of_episode([*seen, last]) if last else [*changes_of_episode(seen), None][: len(seen)]
     steps, acted = [], 0
     for step, changed in zip(trajectory.steps, changes, strict=True):
         steps.append(

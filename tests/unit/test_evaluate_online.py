@@ -119,6 +119,14 @@ def evaluated(tmp_path_factory):
     return report, episodes, output
 
 
+def test_an_episode_without_a_step_is_shown_too(evaluated, tmp_path):
+    report, episodes, _ = evaluated
+    broken = {"steps": [], "outcome": "error", "reason": "the application broke at once"}
+    changed = {name: [t.model_copy(update=broken) for t in kept] for name, kept in episodes.items()}
+    write_online_report(report, WAYED, changed, settings(), tmp_path)  # with no recording either
+    assert "the application broke at once" in (tmp_path / "episodes.html").read_text()
+
+
 def test_the_numbers_are_the_ones_computed_by_hand(evaluated):
     report, episodes, _ = evaluated
     expert, clumsy = report.scores

@@ -1,12 +1,15 @@
 """The environment's protocol: observations, actions and refusals, episodes one after another."""
 
 import io
+import os
+import subprocess
 
 import gymnasium
 import pytest
 from PIL import Image
 
 from lam_train.apps.writer.environment import WriterEnvironment
+from lam_train.apps.writer.process import SYSTEM_PYTHON
 from lam_train.apps.writer.settings import WriterSettings
 from lam_train.errors import UserError
 from lam_train.records import Action, Verdict
@@ -219,3 +222,15 @@ def test_a_screenshot_is_a_png_of_the_window_and_its_dialog(hand):
     assert len(plain.convert("L").getcolors(100_000)) > 50  # it shows something
     hand.click("Insert", "Bookmark")
     assert Image.open(io.BytesIO(hand.environment.screenshot())).tobytes() != plain.tobytes()
+
+
+def test_an_activated_virtual_environment_is_not_the_python_inside(templates, tmp_path, monkeypatch):
+    """Of the same version as the system's: the Python inside LibreOffice would take its library for its own."""
+    subprocess.run([SYSTEM_PYTHON, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    monkeypatch.setenv("PATH", f"{tmp_path}/venv/bin:{os.environ['PATH']}")
+    environment = WriterEnvironment(WriterSettings(), templates)
+    try:
+        observation, _ = environment.reset(options={"task": task()})
+        assert observation.controls
+    finally:
+        environment.close()

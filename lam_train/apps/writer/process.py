@@ -24,6 +24,9 @@ from lam_train.errors import UserError
 
 BRIDGE = Path(__file__).parent / "bridge.py"
 SYSTEM_PYTHON = "/usr/bin/python3"
+# The Python inside LibreOffice takes its library from beside the `python3` that PATH finds first: that of an activated
+# virtual environment, or of another installation, is not its own.
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 REMOVE_AFTER = '"$@"; rm -rf "$0"'  # of a shell: the folder goes, also when this process was killed and could not
 
 
@@ -52,9 +55,9 @@ class Office:
 
     def _start(self) -> subprocess.Popen[bytes]:
         settings = self.settings
-        keep = ("PATH", "LANG", "LC_ALL", "TZ")
+        keep = ("LANG", "LC_ALL", "TZ")
         environment = {name: os.environ[name] for name in keep if name in os.environ}
-        environment |= {"HOME": str(self.folder), "TMPDIR": str(self.folder / "tmp")}
+        environment |= {"PATH": SYSTEM_PATH, "HOME": str(self.folder), "TMPDIR": str(self.folder / "tmp")}
         environment["SAL_USE_VCLPLUGIN"] = "gen" if self.virtual_screen else "svp"
         if self.virtual_screen:
             environment["DISPLAY"] = self.virtual_screen.display
