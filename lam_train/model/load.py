@@ -156,8 +156,9 @@ def load_config(settings: ModelSettings):
 def load_model(settings: ModelSettings, dtype: torch.dtype = torch.float32, seed: int = 0):
     """The causal language model in `dtype`, on the CPU, without a key-value cache.
 
-    Raises UserError where a tensor is missing or has another shape than the configuration says.
-    `use_cache` is off because transformers silently drops packing isolation with it on, in train mode too.
+    Inside `parted_while_loaded` (ZeRO stage 3) it is where the ranks' parts are. Raises UserError where a tensor is
+    missing or has another shape than the configuration says. `use_cache` is off because transformers silently drops
+    packing isolation with it on, in train mode too.
     """
     from transformers import AutoModelForCausalLM
 
@@ -195,7 +196,7 @@ def load_model(settings: ModelSettings, dtype: torch.dtype = torch.float32, seed
 
 def _not_loaded(folder: str, what: str, error: Exception) -> str:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if Path(folder).exists() or isinstance(error, RuntimeError):  # the latter of what was found
+    if Path(folder).exists() or isinstance(error, RuntimeError):  # of weights that were found
         return f"model.path={folder}: the {what} cannot be loaded: {first}"
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
     return (

@@ -38,11 +38,11 @@ def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks:
         "optimizer state": trained * state / shard[2],
         ACTIVATIONS: _activations(config, model, engine, tokens),
     }
-    in_main_memory = parts["gradients"] if offloads else 0.0
-    for name in ("weights", "gradients", "optimizer state") if offloads else ():
-        if name != "weights" or stage == 3:
-            in_main_memory += parts[name]
-            parts[name] = 0.0
+    in_main_memory = 0.0
+    if offloads:
+        moved = ["gradients", "optimizer state"] + (["weights"] if stage == 3 else [])
+        in_main_memory = sum(parts[name] for name in moved) + parts["gradients"]
+        parts |= dict.fromkeys(moved, 0.0)
     if stage == 3 and (ranks > 1 or offloads):
         parts["weights"] += min(parameters, GATHERED) * size
     gib = {name: amount / GIB for name, amount in parts.items()}

@@ -17,6 +17,7 @@ from lam_train.objectives.imitation import imitation, imitation_loss
 from lam_train.train.checkpoint import Checkpoints, CheckpointSettings, newest_checkpoint
 from lam_train.train.distributed import LaunchSettings, join_world, leave_world
 from lam_train.train.engine import BUCKET, EngineSettings, adam_of, deepspeed_config
+from lam_train.train.engine_state import stepped_tensors
 from lam_train.train.metrics import METRICS, MetricsFile
 from lam_train.train.trackers import NoTracker
 from lam_train.train.trainer import Trainer, TrainerSettings
@@ -71,6 +72,8 @@ def test_gradients_exchanged_and_stepped_in_lots_smaller_than_a_matrix_are_the_s
         monkeypatch.setattr("lam_train.train.engine.BUCKET", lot)
         trainer = make_trainer(stage, dtype, every=None)
         assert getattr(trainer.engine.optimizer, "reduce_bucket_size", lot) == lot  # stage 1 has none in bf16
+        if stage == 3:
+            assert (len(stepped_tensors(trainer.engine)) > 1) == (lot == 2000)
         trainer.fit()
         trained.append(weights(trainer))
     for name, weight in trained[0].items():

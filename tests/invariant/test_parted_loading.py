@@ -10,10 +10,14 @@ from safetensors.torch import load_file
 
 from lam_train.model.load import ModelSettings, load_tokenizer
 from lam_train.model.tiny import tiny_config
+from lam_train.phases.training import load_learner
+from lam_train.recipe import compose_recipe
+from lam_train.train.distributed import LaunchSettings, join_world, leave_world
+from lam_train.train.engine import build_engine, release_engines
 from tests.conftest import ROOT, metrics
+from tests.invariant.test_going_on import SAME
 
 RANKS = 4
-SAME = ("step", "loss", "grad_norm", "lr", "samples")
 
 
 def saved(folder, **config):
@@ -89,6 +93,20 @@ def test_its_export_is_that_of_another_stage(trained, kind, engine):
     assert {name: tensor.shape for name, tensor in found.items()} == {n: t.shape for n, t in expected.items()}
     for name, tensor in found.items():
         assert (tensor.float() - expected[name].float()).norm() <= 1e-2 * expected[name].float().norm(), name
+
+
+def test_adapters_beside_parted_weights_have_their_dtype(tmp_path):
+    recipe = compose_recipe(
+        ["+recipe=phase1", f"model.path={saved(tmp_path)}", "engine=zero3", "engine.dtype=bf16", "model.lora.rank=4"]
+    )
+    join_world(LaunchSettings(threads=1))
+    try:
+        adam = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
+        engine = build_engine(load_learner(recipe), recipe.engine, **adam, clipping=1.0)
+        assert {parameter.dtype for parameter in engine.module.parameters()} == {torch.bfloat16}
+    finally:
+        release_engines()
+        leave_world()
 
 
 def test_it_goes_on(trained):
