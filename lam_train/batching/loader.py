@@ -181,12 +181,12 @@ class Loader:
             if state[name] != mine[name]:
                 raise UserError(
                     f"{key} is {mine[name]!r}, but the checkpoint was made with {state[name]!r}; going on would "
-                    "train on other samples. Use the same value, or start a new run with resume=never."
+                    "train on other samples. Use the same value, or choose another run_dir."
                 )
         if state["samples"] != mine["samples"]:
             raise UserError(
                 "data.train gives other samples than those of the checkpoint (the file, the tokenizer or the chat "
-                "template changed). Use the same data, or start a new run with resume=never."
+                "template changed). Use the same data, or choose another run_dir."
             )
         self.next_step = state["next_step"]
 

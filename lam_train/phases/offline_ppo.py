@@ -11,7 +11,8 @@ from lam_train.objectives.experience import Experience, experience, reward_sprea
 from lam_train.objectives.ppo_objective import PpoObjective
 from lam_train.phases.ppo_actions import Actions, Logged, Sampled, answers_to, failed_states
 from lam_train.phases.ppo_judges import Judges
-from lam_train.phases.training import Learner, export_trained, find_resume, make_loader, opened, say
+from lam_train.phases.resuming import find_resume
+from lam_train.phases.training import Learner, export_trained, make_loader, opened, say
 from lam_train.recipe import Recipe
 from lam_train.report.ppo import write_health
 from lam_train.train.checkpoint import Checkpoint

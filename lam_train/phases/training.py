@@ -17,8 +17,9 @@ from lam_train.model.layers import checkpoint_layers, compile_layers
 from lam_train.model.load import load_model, resolve_folder
 from lam_train.model.trainable import add_lora
 from lam_train.model.tree_attention import MODEL_TYPES
+from lam_train.phases.resuming import find_resume
 from lam_train.recipe import Recipe
-from lam_train.train.checkpoint import Checkpoint, Checkpoints, find_checkpoint, newest_checkpoint
+from lam_train.train.checkpoint import Checkpoint, Checkpoints
 from lam_train.train.distributed import World, from_leader, leader_does
 from lam_train.train.engine import DTYPES, effective_stage, parted_while_loaded, share_rows
 from lam_train.train.export import BlankModel, base_name, export, export_dtype, live_weights, model_card
@@ -95,23 +96,6 @@ def make_loader(recipe: Recipe, samples: Samples, world: World, steps: int, firs
         ranks=world.data_ranks,
         first_step=first_step,
     )
-
-
-def find_resume(recipe: Recipe, run_dir: RunDirectory) -> Checkpoint | None:
-    """The checkpoint to go on from, or None; raises UserError where a new run would overwrite an old one."""
-    newest = newest_checkpoint(run_dir / "checkpoints")
-    if recipe.resume == "auto":
-        return newest
-    if recipe.resume == "never":
-        if newest is not None:
-            raise UserError(
-                f"run_dir={run_dir.path} already holds a checkpoint of step {newest.step}, and resume=never would "
-                "overwrite it: choose another run_dir, or resume=auto to go on"
-            )
-        return None
-    asked = find_checkpoint(Path(recipe.resume).expanduser())
-    begun_here = asked.folder.resolve().parent != (run_dir / "checkpoints").resolve() and newest is not None
-    return newest if begun_here else asked  # the same command again, after a kill, goes on instead of back
 
 
 def train(

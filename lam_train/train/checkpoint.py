@@ -236,7 +236,10 @@ class Checkpoints:
     def load(self, engine, checkpoint: Checkpoint) -> None:
         """Sets the engine and this rank's random states from a checkpoint of any world size and ZeRO stage."""
         held = {key.rpartition(".")[0] for key in checkpoint.state["files"]}
-        all_succeeded(checkpoint.damage(), f"reading {checkpoint.folder}")
+        try:
+            all_succeeded(checkpoint.damage(), f"reading {checkpoint.folder}")
+        except OSError as error:
+            raise Fault(f"{error}. {self._earlier(checkpoint)}") from None
         names = {name for name, _ in trained_parameters(engine)}
         if held != names:
             odd = sorted(held ^ names)[0]
@@ -254,12 +257,27 @@ class Checkpoints:
         rng = checkpoint.folder / f"rng-{self.world.rank:05d}.pt"
         if rng.exists():
             restore_random_states(torch.load(rng, weights_only=False))
+        else:
+            random_states_of_a_new_rank(checkpoint.state, self.world.rank)
+
+    def _earlier(self, damaged: Checkpoint) -> str:
+        """What to go on from instead of a checkpoint that cannot be read."""
+        others = [f for f in reversed(complete_folders(damaged.folder.parent)) if f.name < damaged.folder.name]
+        if others:
+            return f"The same command with resume={others[0]} goes on from the one before; or remove the folder"
+        return "There is no earlier one beside it: remove the folder to begin anew"
 
 
 def random_states() -> dict:
     """All random states of this process."""
     gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
     return {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state(), "cuda": gpu}
+
+
+def random_states_of_a_new_rank(state: dict, rank: int) -> None:
+    """Seeds torch on a rank beyond those that a checkpoint was made on: each its own, others at each checkpoint."""
+    seed = (state["recipe"] or {}).get("trainer", {}).get("seed", 0)
+    torch.manual_seed((seed * 1_000_003 + state["step"]) * 1_000_003 + rank)
 
 
 def restore_random_states(states: dict) -> None:
