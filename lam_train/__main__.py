@@ -10,6 +10,7 @@ from pathlib import Path
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loader workers are forked after tokenizing
 
 from lam_train.errors import Fault, UserError
+from lam_train.train.launched import launched_processes, launched_rank
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -21,7 +22,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--config-dir", type=Path, help="a folder with recipes and config groups of your own")
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # the deepspeed launcher's
     parser.add_argument("overrides", nargs="*")
-    return parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)
 
 
 def help_text(config_dir: Path | None) -> str:
@@ -51,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse_arguments(arguments)
     start_logging()
+    recipe = None
     try:
         if options.config_dir is not None and not options.config_dir.is_dir():
             raise UserError(f"--config-dir {options.config_dir}: no such folder")
@@ -67,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
             logging.getLogger("lam_train").error("%s", error)
         return error.exit_status
     except KeyboardInterrupt:
-        logging.getLogger("lam_train").error("interrupted; the same command goes on from the last checkpoint")
+        where = "" if recipe is None or recipe.run_dir else " with run_dir=, the run directory named above,"
+        logging.getLogger("lam_train").error("interrupted; the same command%s goes on from the last checkpoint", where)
         return 1
     except Exception:
         logging.getLogger("lam_train").exception("a fault")
@@ -77,8 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
 def start_logging() -> None:
     """Messages to stderr, ours from INFO on, others' from WARNING on."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    rank = int(os.environ.get("RANK", 0))
-    logging.getLogger("lam_train").setLevel(logging.INFO if rank == 0 else logging.WARNING)
+    logging.getLogger("lam_train").setLevel(logging.INFO if launched_rank() == 0 else logging.WARNING)
 
 
 def end(status: int) -> None:
@@ -87,7 +89,7 @@ def end(status: int) -> None:
     Seldom such a one, its work done, aborted at its very end with "terminate called without an active exception", as a
     native thread does that is left behind: the launcher then told a failure.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if launched_processes() == 1:
         gc.freeze()  # else the interpreter goes through all objects on its way out, for a second
         sys.exit(status)
     logging.shutdown()

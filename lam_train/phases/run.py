@@ -10,6 +10,7 @@ from lam_train.train import distributed
 from lam_train.train.checkpoint import find_checkpoint
 from lam_train.train.cluster import Cluster
 from lam_train.train.engine import release_engines
+from lam_train.train.launched import launched_processes, launched_rank
 from lam_train.train.run_directory import RunDirectory, default_run_directory
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ ALONE = {
     "stages": "lam_train.phases.stages",
     "ladder": "lam_train.phases.ladder",
 }
+STARTS_OTHERS = ("rounds", "stages")  # of those, what runs trainings
 
 
 def run(recipe: Recipe, arguments: list[str]) -> int:
@@ -49,11 +51,20 @@ def run(recipe: Recipe, arguments: list[str]) -> int:
     if recipe.inspect and recipe.run not in TRAINS:
         raise UserError(f"inspect=true: {recipe.name or recipe.run} is no single training; inspect phase1, for one")
     check_sizes(recipe)
+    if recipe.run in STARTS_OTHERS and launched_processes() > 1:
+        error = UserError(
+            f"{recipe.name or recipe.run} starts the processes of its trainings itself: run it with plain python on "
+            "one node (under Slurm in the batch script or as one task, with the node's GPUs), not in "
+            f"{launched_processes()} processes of a launcher"
+        )
+        error.told = launched_rank() != 0
+        raise error
     if recipe.run in ALONE or recipe.inspect:
-        return run_alone(recipe) if distributed.launched_rank() == 0 else 0
+        return run_alone(recipe) if launched_rank() == 0 else 0
     if distributed.must_relaunch(recipe.launch):
         return distributed.relaunch(recipe.launch, arguments)
     world = distributed.join_world(recipe.launch, recipe.engine.sequence_parallel)
+    ended_well = False
     try:
         opened = distributed.leader_does(lambda: open_run_directory(recipe))
         path = distributed.from_leader(opened.path if opened else None)
@@ -62,9 +73,13 @@ def run(recipe: Recipe, arguments: list[str]) -> int:
             importlib.import_module(TRAINS[recipe.run]).run(recipe, run_dir, world)
         finally:
             run_dir.close()
+        ended_well = True
     finally:
-        release_engines()
-        distributed.leave_world()
+        # Where one rank of several fails, the others wait for it in a collective, and a group of GPUs that one leaves
+        # waits for them: the process ends as it is, its message first, and the launcher ends the others.
+        if ended_well or world.size == 1:
+            release_engines()
+            distributed.leave_world()
     return 0
 
 

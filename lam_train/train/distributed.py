@@ -14,6 +14,7 @@ from pydantic import PositiveInt
 
 from lam_train.errors import Fault, UserError
 from lam_train.settings import Settings
+from lam_train.train.launched import is_srun, launched_processes
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -67,26 +68,9 @@ def gpu_index(local_rank: int) -> int:
     return 0 if torch.cuda.device_count() == 1 else local_rank
 
 
-def launched_processes() -> int:
-    """How many processes a launcher (torchrun, deepspeed, srun) has started; 1 under plain python."""
-    if "WORLD_SIZE" in os.environ:
-        return int(os.environ["WORLD_SIZE"])
-    return int(os.environ["SLURM_STEP_NUM_TASKS"]) if _is_srun() else 1
-
-
-def launched_rank() -> int:
-    """This process's rank under a launcher; 0 under plain python."""
-    return int(os.environ.get("RANK", os.environ["SLURM_PROCID"] if _is_srun() else 0))
-
-
-def _is_srun() -> bool:
-    """In a task of an srun step with several tasks, rather than in the batch script of a job."""
-    return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1 and "SLURM_PROCID" in os.environ
-
-
 def wanted_processes(settings: LaunchSettings) -> int:
     """How many processes this run will have."""
-    if "RANK" in os.environ or _is_srun():
+    if "RANK" in os.environ or is_srun():
         return launched_processes()
     if settings.processes != "auto":
         return settings.processes
@@ -95,7 +79,7 @@ def wanted_processes(settings: LaunchSettings) -> int:
 
 def must_relaunch(settings: LaunchSettings) -> bool:
     """Whether this process is a plain one that has to start several."""
-    return "RANK" not in os.environ and not _is_srun() and wanted_processes(settings) > 1
+    return "RANK" not in os.environ and not is_srun() and wanted_processes(settings) > 1
 
 
 def relaunch(settings: LaunchSettings, arguments: list[str]) -> int:
@@ -152,7 +136,7 @@ def join_world(settings: LaunchSettings, sequence_parallel: int = 1) -> World:
     if torch.distributed.is_initialized():
         return _grouped(current_world(), sequence_parallel, timeout)
     if "RANK" not in os.environ:
-        ours = _srun_environment() if _is_srun() else _single_environment()
+        ours = _srun_environment() if is_srun() else _single_environment()
         _set_here.extend(name for name in ours if name not in os.environ)
         os.environ.update(ours)
     size, local_rank = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])

@@ -71,6 +71,49 @@ def test_two_tasks_of_srun_share_one_run_directory(plans, tmp_path):
     assert [row["step"] for row in metrics(tmp_path / "runs/phase1/slurm-4242")] == [1, 2]
 
 
+@pytest.mark.parametrize(("size", "leaves"), [(1, 1), (2, 0)])
+def test_a_rank_that_fails_does_not_wait_for_the_others_to_leave(tmp_path, monkeypatch, size, leaves):
+    """NCCL's group cannot be left while another rank is inside a collective: the error would never be told."""
+    from lam_train.errors import Fault
+    from lam_train.phases import run as phases_run
+    from lam_train.recipe import compose_recipe
+    from lam_train.train.distributed import World
+
+    def broken():
+        raise Fault("the disk is full")
+
+    left = []
+    monkeypatch.setattr(phases_run.distributed, "join_world", lambda *_: World(0, size, 0, size))
+    monkeypatch.setattr(phases_run.distributed, "leader_does", lambda _: broken())
+    monkeypatch.setattr(phases_run.distributed, "leave_world", lambda: left.append(True))
+    recipe = compose_recipe(["+recipe=phase1", "model=tiny", f"run_dir={tmp_path}/run", "launch.processes=1"])
+    with pytest.raises(Fault, match="the disk is full"):
+        phases_run.run(recipe, [])
+    assert len(left) == leaves
+
+
+def test_tasks_of_srun_end_and_log_as_ranks(monkeypatch):
+    from lam_train import __main__ as command
+
+    ended = []
+    monkeypatch.setattr(command.os, "_exit", ended.append)
+    monkeypatch.setattr(command.gc, "freeze", lambda: None)
+    monkeypatch.setattr(command.logging, "shutdown", lambda: None)
+    logger = command.logging.getLogger("lam_train")
+    monkeypatch.setattr(logger, "level", logger.level)
+    for name, value in {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"}.items():
+        monkeypatch.setenv(name, value)
+    command.start_logging()
+    assert not logger.isEnabledFor(command.logging.INFO)
+    command.end(3)
+    monkeypatch.delenv("SLURM_PROCID")
+    command.start_logging()
+    assert logger.isEnabledFor(command.logging.INFO)
+    with pytest.raises(SystemExit):
+        command.end(2)
+    assert ended == [3]
+
+
 def test_a_mistake_in_one_of_several_processes_is_exit_status_2(plans, tmp_path):
     overrides = [o for o in base_overrides(plans) if not o.startswith("data.train")]
     line = [sys.executable, *MODULE, *overrides, "data.train=nowhere.jsonl", "launch.processes=2"]
