@@ -1,6 +1,7 @@
 """A recipe: its typed schema, how Hydra composes it, and what is said when it is wrong."""
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
 from lam_train.agent.act import ActSettings
 from lam_train.agent.episode import EpisodeSettings
@@ -130,6 +131,13 @@ class Recipe(Settings):
     evaluate_offline: EvaluateOfflineSettings = Field(default_factory=EvaluateOfflineSettings)
     evaluate_online: EvaluateOnlineSettings = Field(default_factory=EvaluateOnlineSettings)
     evaluate_reward: EvaluateRewardSettings = Field(default_factory=EvaluateRewardSettings)
+
+    _config_dir: Path | None = PrivateAttr(None)
+
+    @property
+    def config_dir(self) -> Path | None:
+        """The user's folder that it was composed with, for the recipes that it runs; absolute."""
+        return self._config_dir
 
     def yaml(self) -> str:
         """The resolved recipe."""
@@ -265,7 +273,7 @@ def _checked(values: dict) -> Recipe:
 def compose_recipe(overrides: Sequence[str], config_dir: Path | None = None) -> Recipe:
     """The recipe that `+recipe=NAME` and Hydra overrides give; raises UserError with key and remedy."""
     files = recipe_files(config_dir)
-    chosen = [o.split("=", 1)[1] for o in overrides if o.split("=", 1)[0] in ("+recipe", "recipe")]
+    chosen = [o.split("=", 1)[1] for o in overrides if o.startswith(("+recipe=", "recipe="))]
     if not chosen:
         raise UserError(f"no recipe: add +recipe=NAME, with one of {', '.join(files)}")
     if chosen[0] not in files:
@@ -286,7 +294,9 @@ def compose_recipe(overrides: Sequence[str], config_dir: Path | None = None) -> 
         values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_hydra_message(error)) from None
-    return _checked(values)
+    recipe = _checked(values)
+    recipe._config_dir = config_dir and config_dir.absolute()
+    return recipe
 
 
 def _upsert(override: str) -> str:
@@ -297,8 +307,12 @@ def _upsert(override: str) -> str:
     return f"++{override}"
 
 
+def quoted(value: str) -> str:
+    """`value` as Hydra's grammar reads it: as it is where it may be, else in quotes."""
+    return value if re.fullmatch(r"[A-Za-z0-9_./~-]+", value) else _quoted(value)
+
+
 def _quoted(value: str) -> str:
-    """`value` as a quoted string of Hydra's grammar."""
     return "'" + value.replace("'", "\\'") + "'"
 
 

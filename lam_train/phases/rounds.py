@@ -10,7 +10,7 @@ from lam_train.evaluate.acting_results import ActingReport
 from lam_train.evaluate.statistics import Estimate
 from lam_train.phases.lineage import Lineage, digest
 from lam_train.phases.stages import run_and_mark
-from lam_train.recipe import Recipe, compose_recipe
+from lam_train.recipe import Recipe, compose_recipe, quoted
 from lam_train.report.markdown import percent, table
 from lam_train.train.run_directory import RunDirectory
 
@@ -23,7 +23,7 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
     """Leaves the best model in `model/`, and what each round found in rounds.json and README.md."""
     rounds = Rounds(recipe, run_dir.path)
     for command in rounds.commands(1, rounds.settings.model, []):
-        compose_recipe(command)  # a mistake is said before the first one runs
+        compose_recipe(command, recipe.config_dir)  # a mistake is said before the first one runs
     rounds.run()
 
 
@@ -31,7 +31,7 @@ class Rounds:
     """The rounds of a recipe; each step of one has a run directory of its own, round-NUMBER/STEP."""
 
     def __init__(self, recipe: Recipe, run_dir: Path) -> None:
-        self.settings, self.run_dir = recipe.rounds, run_dir
+        self.settings, self.run_dir, self.config_dir = recipe.rounds, run_dir, recipe.config_dir
         for path in (self.settings.model, *self.settings.expert):
             if not Path(path).expanduser().exists():
                 raise UserError(f"rounds: {path} is not there; rounds.model is LAM2, rounds.expert its collections")
@@ -64,11 +64,15 @@ class Rounds:
     def commands(self, number: int, model: str, found: list[str]) -> list[list[str]]:
         """[explore, train, validate] of a round that begins with `model` and what earlier rounds found."""
         s, folder = self.settings, self.run_dir / f"round-{number}"
-        data = ",".join([*s.expert, *found, str(folder / "exploration/data/selected")])
+
+        def at(inner: str) -> str:
+            return quoted(str(folder / inner))
+
+        data = ",".join([*map(quoted, [*s.expert, *found]), at("exploration/data/selected")])
         return [
-            [f"+recipe={s.explore_recipe}", f"run_dir={folder}/exploration", f"model.path={model}",
-             f"explore.output={folder}/exploration/data", f"explore.expert={s.expert[-1]}", *s.explore],
-            [f"+recipe={s.train_recipe}", f"run_dir={folder}/training", f"model.path={model}",
+            [f"+recipe={s.explore_recipe}", f"run_dir={at('exploration')}", f"model.path={quoted(model)}",
+             f"explore.output={at('exploration/data')}", f"explore.expert={quoted(s.expert[-1])}", *s.explore],
+            [f"+recipe={s.train_recipe}", f"run_dir={at('training')}", f"model.path={quoted(model)}",
              f"data.train=[{data}]", "data.validation=null", *s.train],
             self._validation(number, str(folder / "training/model")),
         ]  # fmt: skip
@@ -78,8 +82,8 @@ class Rounds:
         others = ("untrained", "LAM1", "LAM2")
         rows = [f"evaluate_online.models.{name}=none" for name in others]  # Hydra deletes no null
         rows += [f"~evaluate_online.models.{name}" for name in others]
-        rows.append(f"evaluate_online.models.{MODEL}={model}")
-        folder = self.run_dir / f"round-{number}/validation"
+        rows.append(f"evaluate_online.models.{MODEL}={quoted(model)}")
+        folder = quoted(str(self.run_dir / f"round-{number}/validation"))
         return ["+recipe=evaluate_online", f"run_dir={folder}", *fixed, *rows, *self.settings.validate_with]
 
     def _validated(self, number: int, model: str) -> Estimate:
@@ -93,7 +97,7 @@ class Rounds:
         inputs = {path: digest(Path(path).expanduser()) for path in reads}
         ended = Lineage.of(folder)
         if ended is None or ended.command != command or ended.inputs != inputs:
-            run_and_mark(command, folder, inputs)
+            run_and_mark(command, folder, inputs, self.config_dir)
 
     def _finish(self, best: str, told: list[dict]) -> None:
         target, partial = self.run_dir / "model", self.run_dir / "model.incomplete"

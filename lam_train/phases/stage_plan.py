@@ -53,7 +53,7 @@ def _minutes(stages: "Stages", name: str) -> float | None:
 
 
 def _training_gib(stages: "Stages", recipe: Recipe) -> float:
-    base = compose_recipe(["+recipe=phase1", f"model={stages.curriculum.model}"]).model
+    base = compose_recipe(["+recipe=phase1", f"model={stages.curriculum.model}"], stages.config_dir).model
     adapted = base.model_copy(update={"lora": recipe.model.lora})
     longest = recipe.batching.max_tokens
     parts = estimate_memory(load_config(base), adapted, recipe.engine, wanted_processes(recipe.launch), longest)

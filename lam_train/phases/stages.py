@@ -13,7 +13,7 @@ from rich.console import Console
 from lam_train.errors import Fault, UserError
 from lam_train.phases.lineage import Lineage, digest, now, set_aside
 from lam_train.phases.stage_plan import print_plan
-from lam_train.recipe import Recipe, compose_recipe, recipe_files
+from lam_train.recipe import Recipe, compose_recipe, quoted, recipe_files
 from lam_train.train.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ SEEDS = {  # kind of run -> the settings that curriculum.seed sets
 def run(recipe: Recipe, run_dir: RunDirectory) -> None:
     """Runs the stages in their order. Stopped anywhere, the same command goes on; each is a command of its own, too."""
     stages = Stages(recipe, run_dir.path)
-    composed = {name: compose_recipe(stages.command(name)) for name in stages.kept}  # mistakes are said before anything
+    own = recipe.config_dir
+    composed = {name: compose_recipe(stages.command(name), own) for name in stages.kept}  # mistakes are said first
     if recipe.curriculum.plan:
         print_plan(Console(highlight=False, soft_wrap=True), stages, composed)
         return
@@ -44,23 +45,25 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
             log.info("%s: its inputs changed (%s); what was made of the old ones is now %s", told,
                      ", ".join(state.stale), set_aside(state.folder).name)  # fmt: skip
         log.info("%s: %s", told, stages.settings[name].does)
-        seconds = run_and_mark(stages.command(name), stages.run_dir / name, stages.inputs(name))
+        seconds = run_and_mark(stages.command(name), stages.run_dir / name, stages.inputs(name), own)
         log.info("%s: done in %.0f s", told, seconds)
     for name, what in recipe.results.items():
-        log.info("%s  %s", stages.path(name), what)
+        if stages.path(name).exists():  # its stage may be skipped
+            log.info("%s  %s", stages.path(name), what)
 
 
-def run_and_mark(command: list[str], folder: Path, inputs: dict[str, str]) -> float:
+def run_and_mark(command: list[str], folder: Path, inputs: dict[str, str], config_dir: Path | None = None) -> float:
     """Runs a command line of ours, whose run directory is `folder`, marks that as ended, and returns the seconds.
 
-    Those of earlier attempts that were stopped count too, but not of one that was killed outright.
+    Those of earlier attempts that were stopped count too, but not of one that was killed outright. `config_dir` holds
+    recipes and groups of the user's own.
     """
-    log.info("  python -m lam_train %s", shlex.join(command))
+    log.info("  python -m lam_train %s", shlex.join(_line(command, config_dir)))
     attempts = folder / ATTEMPTS
     before = float(attempts.read_text(encoding="utf-8")) if attempts.is_file() else 0.0
     begun = time.perf_counter()
     try:
-        _run(command)
+        _run(command, config_dir)
     except BaseException:
         folder.mkdir(parents=True, exist_ok=True)
         attempts.write_text(f"{before + time.perf_counter() - begun:.1f}\n", encoding="utf-8")
@@ -78,7 +81,7 @@ class StageState:
     folder: Path
     done: bool
     shared: bool = False
-    stale: tuple[str, ...] = ()  # the inputs that differ
+    stale: tuple[str, ...] = ()  # the inputs that differ, are no longer read, or are new
 
 
 class Stages:
@@ -86,6 +89,7 @@ class Stages:
 
     def __init__(self, recipe: Recipe, run_dir: Path) -> None:
         self.settings, self.curriculum, self.run_dir = recipe.stages, recipe.curriculum, run_dir
+        self.config_dir = recipe.config_dir
         if not recipe.stages:
             raise UserError("stages is empty: name recipes and their overrides, as recipes/curriculum.yaml does")
         unknown = [name for name in self.curriculum.skip if name not in recipe.stages]
@@ -108,7 +112,7 @@ class Stages:
         """The stage's command line. With `run_dir`: as it would be if everything lay there."""
 
         def at(inner: str) -> str:
-            return str(run_dir / inner if run_dir else self.path(inner))
+            return quoted(str(run_dir / inner if run_dir else self.path(inner)))
 
         stage, made = self.settings[name], []
         if stage.model is not None:
@@ -120,13 +124,15 @@ class Stages:
             raise UserError(f"stages.{name}: all its data is left out or of skipped stages ({named})")
         made += [f"data.train=[{','.join(at(path) for path in data)}]"] if data else []
         made += [f"{key}={at(path)}" for key, path in stage.uses.items() if self._is_kept(path)]
-        made += [f"{stage.output}={run_dir or self.run_dir}/{name}/data"] if stage.output else []
-        made += [f"{stage.shared}={self.share}"] if stage.shared and self.share else []
+        made += [f"{stage.output}={quoted(f'{run_dir or self.run_dir}/{name}/data')}"] if stage.output else []
+        made += [f"{stage.shared}={quoted(str(self.share))}"] if stage.shared and self.share else []
         made += [
-            f"{key}={self.curriculum.seed}" for key in SEEDS.get(kind_of(stage.recipe), ()) if self.curriculum.seed
+            f"{key}={self.curriculum.seed}"
+            for key in SEEDS.get(kind_of(stage.recipe, self.config_dir), ())
+            if self.curriculum.seed
         ]
         folder = (run_dir or self.run_dir) / name
-        return [f"+recipe={stage.recipe}", f"run_dir={folder}", *stage.overrides, *made, *stage.size]
+        return [f"+recipe={stage.recipe}", f"run_dir={quoted(str(folder))}", *stage.overrides, *made, *stage.size]
 
     def model_stage(self, name: str) -> str | None:
         """The stage whose model a stage starts from, skipped ones passed over; None: the base model."""
@@ -162,8 +168,10 @@ class Stages:
             return StageState(self.share / name, done=True, shared=True)
         folder = self.run_dir / name
         ended = Lineage.of(folder)
-        inputs = self.inputs(name) if ended else {}
-        stale = tuple(path for path, value in inputs.items() if ended.inputs.get(path, value) != value)
+        stale: tuple[str, ...] = ()
+        if ended is not None:
+            then, today = ended.inputs, self.inputs(name)
+            stale = tuple(path for path in sorted({*then, *today}) if then.get(path) != today.get(path))
         return StageState(folder, done=self._ended(name, self.run_dir, None), stale=stale)
 
     def _ended(self, name: str, folder: Path, everything: Path | None) -> bool:
@@ -181,15 +189,20 @@ class Stages:
 
 
 @cache
-def kind_of(recipe: str) -> str:
-    """What a shipped recipe runs; "" for one that is not shipped."""
-    file = recipe_files().get(recipe)
+def kind_of(recipe: str, config_dir: Path | None = None) -> str:
+    """What a recipe runs; "" where there is none of that name."""
+    file = recipe_files(config_dir).get(recipe)
     return yaml.safe_load(file.read_text(encoding="utf-8"))["run"] if file else ""
 
 
-def _run(command: list[str]) -> None:
+def _line(command: list[str], config_dir: Path | None) -> list[str]:
+    return [*command, "--config-dir", str(config_dir)] if config_dir else command
+
+
+def _run(command: list[str], config_dir: Path | None) -> None:
     from lam_train.phases.run import run as run_recipe
 
-    status = run_recipe(compose_recipe(command), command)
+    line = _line(command, config_dir)
+    status = run_recipe(compose_recipe(command, config_dir), line)
     if status:
-        raise Fault(f"python -m lam_train {shlex.join(command)} ended with {status}; the same command goes on there")
+        raise Fault(f"python -m lam_train {shlex.join(line)} ended with {status}; the same command goes on there")

@@ -24,7 +24,7 @@ def ran(monkeypatch, tmp_path):
     commands: list[list[str]] = []
     rates: list[float] = []
 
-    def run(command: list[str]) -> None:
+    def run(command: list[str], _config_dir: Path | None) -> None:
         compose_recipe(command)
         commands.append(command)
         folder = Path(next(word.removeprefix("run_dir=") for word in command if word.startswith("run_dir=")))
@@ -97,3 +97,21 @@ def test_nothing_gained_leaves_the_first_model(tmp_path, ran):
 def test_a_missing_model_is_said_before_anything_runs(tmp_path, ran, caplog):
     assert main(["+recipe=phase3_rounds", "rounds.model=/nowhere", f"run_dir={tmp_path}/run"]) == 2
     assert "/nowhere is not there; rounds.model is LAM2" in caplog.text and not ran[0]
+
+
+def test_a_folder_may_have_any_name(tmp_path):
+    from lam_train.phases.rounds import Rounds
+
+    recipe = compose_recipe(
+        ["+recipe=phase3_rounds", f"rounds.expert=['{tmp_path}/é,1']", f"rounds.model='{tmp_path}/é,1'"]
+    )
+    (tmp_path / "é,1").mkdir()
+    made = Rounds(recipe, tmp_path / "né(w)")
+    explore, train, validate = map(compose_recipe, made.commands(1, f"{tmp_path}/é,1", [f"{tmp_path}/it's=1"]))
+    assert explore.run_dir == f"{tmp_path}/né(w)/round-1/exploration" and explore.model.path == f"{tmp_path}/é,1"
+    assert train.data.train == [
+        f"{tmp_path}/é,1",
+        f"{tmp_path}/it's=1",
+        f"{tmp_path}/né(w)/round-1/exploration/data/selected",
+    ]
+    assert validate.evaluate_online.models["model"] == f"{tmp_path}/né(w)/round-1/training/model"

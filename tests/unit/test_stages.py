@@ -1,5 +1,7 @@
 """Stages: their commands, what they are made from, skipping, sharing, going on; with stages that only write files."""
 
+from pathlib import Path
+
 import pytest
 
 from lam_train.__main__ import main
@@ -15,11 +17,9 @@ def ran(monkeypatch) -> list[list[str]]:
     """The commands that are run, in their order; running one writes the model or data that it would make."""
     commands: list[list[str]] = []
 
-    def run(command: list[str]) -> None:
+    def run(command: list[str], _config_dir: Path | None) -> None:
         commands.append(command)
         folder = next(word.removeprefix("run_dir=") for word in command if word.startswith("run_dir="))
-        from pathlib import Path
-
         for inner in ("model/model.safetensors", "data/episodes-00000.jsonl", "data/train.jsonl"):
             file = Path(folder) / inner
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +65,29 @@ def test_a_stage_whose_input_changed_is_run_again_and_the_old_one_kept(tmp_path,
     assert names(ran) == ["phase4a", "phase4b"]  # phase 3 reads exploration/data/selected, which is the same
     assert "its inputs changed (exploration/data)" in caplog.text
     assert (tmp_path / "whole/phase4a.before-1/model/model.safetensors").exists()
+
+
+def test_a_stage_that_reads_other_inputs_than_before_begins_anew(tmp_path, ran, caplog):
+    """Else phase 2 would find its last checkpoint, made from LAM1, and be told to be one from the base model."""
+    main(curriculum(tmp_path))
+    ran.clear()
+    assert main(curriculum(tmp_path, "curriculum.skip=[phase1]")) == 0
+    assert names(ran)[0] == "phase2" and "its inputs changed (phase1/model)" in caplog.text
+    assert (tmp_path / "whole/phase2.before-1/model/model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["Bücher (neu)", "a,b=c"])
+def test_a_folder_may_have_any_name(tmp_path, ran, name):
+    from lam_train.recipe import quoted
+
+    recipe = compose_recipe([*curriculum(tmp_path)[:2], f"run_dir={quoted(f'{tmp_path}/{name}')}"])
+    stages = Stages(recipe, Path(recipe.run_dir))
+    assert recipe.run_dir == f"{tmp_path}/{name}"
+    for stage in stages.kept:
+        composed = compose_recipe(stages.command(stage))
+        assert composed.run_dir == f"{tmp_path}/{name}/{stage}"
+        if stage == "phase3":
+            assert composed.data.train[0] == f"{tmp_path}/{name}/trajectories/data"
 
 
 def test_a_stage_with_another_setting_goes_on_in_its_folder(tmp_path, ran):
@@ -138,7 +161,7 @@ def test_the_seconds_of_a_stopped_attempt_count(tmp_path, monkeypatch):
     monkeypatch.setattr(stages_module.time, "perf_counter", lambda: next(clock))
     ends = iter([KeyboardInterrupt(), None, None])
 
-    def run(_command: list[str]) -> None:
+    def run(_command: list[str], _config_dir: Path | None) -> None:
         if (stopped := next(ends)) is not None:
             raise stopped
 
@@ -148,6 +171,38 @@ def test_the_seconds_of_a_stopped_attempt_count(tmp_path, monkeypatch):
     assert not (tmp_path / "stage/stage.json").exists()
     assert stages_module.run_and_mark([], tmp_path / "stage", {}) == 5 + 2
     assert stages_module.run_and_mark([], tmp_path / "stage", {}) == 1
+
+
+def test_stages_find_recipes_and_groups_of_the_users_own(tmp_path, monkeypatch, caplog):
+    own = tmp_path / "own"
+    (own / "model").mkdir(parents=True)
+    (own / "model/mine.yaml").write_text("source: tiny\n")
+    (own / "my_plans.yaml").write_text("# Mine\nrun: collect_plans\n")
+    ran = []
+
+    def run(command: list[str], config_dir: Path | None) -> None:
+        recipe = compose_recipe(command, config_dir)
+        Path(recipe.run_dir, "data").mkdir(parents=True)
+        ran.append(recipe)
+
+    monkeypatch.setattr(stages_module, "_run", run)
+    more = ["curriculum.model=mine", "stages.plans.recipe=my_plans", f"curriculum.skip=[{','.join(ALL[2:])}]"]
+    with caplog.at_level("INFO"):
+        assert main([*curriculum(tmp_path, *more), "--config-dir", str(own)]) == 0
+    assert [recipe.name for recipe in ran] == ["my_plans", "phase1"] and ran[1].model.source == "tiny"
+    assert f"--config-dir {own}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "launched", [{"RANK": "1", "WORLD_SIZE": "2"}, {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"}]
+)
+def test_a_launcher_is_refused_by_what_starts_its_own_processes(tmp_path, ran, monkeypatch, caplog, launched):
+    for name, value in launched.items():
+        monkeypatch.setenv(name, value)
+    assert main(curriculum(tmp_path)) == 2 and not ran and not caplog.text  # rank 0 says it
+    monkeypatch.setenv("RANK" if "RANK" in launched else "SLURM_PROCID", "0")
+    assert main(curriculum(tmp_path)) == 2 and not ran
+    assert "plain python" in caplog.text
 
 
 def test_the_plan_runs_nothing(tmp_path, ran, capsys):
