@@ -190,7 +190,10 @@ class Language:
         seamless = whole[: len(read)] == read and self.neutral(completion) == completion
         ids = whole[len(read) :] if seamless else self._encode_plain(completion)
         target = Segment(np.asarray([*ids, self.tokenizer.eos_token_id], np.int32), 1.0)
-        return Sample(id, (self._read(self._with_bos(read)), target), id, id)
+        begun = self._with_bos(read)
+        if not begun:
+            raise UserError(f"{id}: the prompt is empty, and this tokenizer puts no token before it to learn from")
+        return Sample(id, (self._read(begun), target), id, id)
 
     def _read(self, ids: list[int]) -> Segment:
         return Segment(np.asarray(ids, np.int32))

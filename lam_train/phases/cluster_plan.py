@@ -13,7 +13,7 @@ from lam_train.model.load import load_config
 from lam_train.recipe import Recipe
 from lam_train.train.cluster import ASSUMED_MFU, RECOMPUTATION, Cluster, Step, cost, exchanged, traffic
 from lam_train.train.flops import ModelShape
-from lam_train.train.memory import estimate_memory, fewest_checkpointed, trained_parameters
+from lam_train.train.memory import estimate_memory, fewest_checkpointed, gib_while_judging, trained_parameters
 
 LOOKED_AT = 20  # optimizer steps
 
@@ -50,7 +50,9 @@ def print_plan(console: Console, recipe: Recipe, loader: Loader, cluster: Cluste
         table.add_column(name, justify="right", no_wrap=True)
     for stage in range(4):
         engine = recipe.engine.model_copy(update={"zero_stage": stage, "offload": "none"})
-        gib = estimate_memory(config, recipe.model, engine, cluster.count, longest)["together"]
+        parts = estimate_memory(config, recipe.model, engine, cluster.count, longest)
+        judging = gib_while_judging(config, engine, parts) if recipe.run == "offline_ppo" else 0
+        gib = max(parts["together"], judging)
         sent = traffic(engine, parameters, trained, micro_batches, cluster.count)
         found = cost(cluster, step, sent, to_neighbours, shared)
         asked = " *" if stage == recipe.engine.zero_stage else ""

@@ -21,7 +21,7 @@ from lam_train.phases.training import Prepared, make_loader, total_steps
 from lam_train.recipe import Recipe
 from lam_train.train.cluster import Cluster
 from lam_train.train.distributed import World
-from lam_train.train.memory import IN_MAIN_MEMORY, estimate_memory, room_of_a_rank
+from lam_train.train.memory import IN_MAIN_MEMORY, estimate_memory, gib_while_judging, room_of_a_rank
 
 SHOWN_STEPS = 200  # steps looked at for the averages; all of them where there are fewer
 
@@ -117,7 +117,8 @@ def _print_numbers(console: Console, recipe: Recipe, loader: Loader, counts: dic
     rows = sum(len(b.packs) for b in batches) * loader.dataset.ranks
     scale = loader.steps / len(batches)
     longest = max(len(pack.tokens) for b in batches for pack in b.packs)
-    memory = estimate_memory(load_config(recipe.model), recipe.model, recipe.engine, ranks, longest)
+    config = load_config(recipe.model)
+    memory = estimate_memory(config, recipe.model, recipe.engine, ranks, longest)
     console.rule("the training")
     for name, number in counts.items():
         console.print(f"{name}: {number:,}")
@@ -132,6 +133,9 @@ def _print_numbers(console: Console, recipe: Recipe, loader: Loader, counts: dic
     console.print(f"longest sample: {loader.plan.samples.lengths.max():,} tokens; longest row: {longest:,}")
     for name, gib in memory.items():
         console.print(f"memory of a rank, {name}: {gib:.2f} GiB")
+    if recipe.run == "offline_ppo":
+        judging = gib_while_judging(config, recipe.engine, memory)
+        console.print(f"memory of a rank, while the reward model or the starting model scores: {judging:.2f} GiB")
     if recipe.engine.plan_for is None:  # which says it of the GPUs that it plans for
         room = room_of_a_rank(ranks)
         if not torch.cuda.is_available():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lam_train.collect.exploration.completable import Completable
-from lam_train.collect.trajectories.store import ShardStore, read_trajectories
+from lam_train.collect.trajectories.store import ShardStore, read_trajectories, shards_of
 from lam_train.errors import UserError
 from lam_train.evaluate.acting import family_group
 from lam_train.evaluate.reward_scores import RewardReport, completable_agreement, reward_report
@@ -50,6 +50,7 @@ def prepare(recipe: Recipe, language: Language) -> tuple[Prepared, dict[str, flo
     Raises UserError for trajectories of the test split, or where a side of the split has no success or no failure.
     """
     settings = recipe.reward
+    completable_steps(settings.completable)  # a mistake is said before the training
     if recipe.data.weights is not None:
         raise UserError("data.weights: a reward model weighs by label alone (reward.balance=true), not by source")
     limit = recipe.batching.max_tokens if recipe.batching.overlong == "shorten" else None
@@ -74,14 +75,16 @@ def prepare(recipe: Recipe, language: Language) -> tuple[Prepared, dict[str, flo
             log.warning("the held-out trajectories have %s: no AUC; more data, or another reward.held_out", alone)
         counts[f"{name} trajectories"] = len(side)
     labels = labels_of(judged, settings.credit)
-    factors = balancing_weights({s.id: labels[s.id] for _, made in sides["training"] for s in made})
-    weigh = factors if settings.balance else {1.0: 1.0, -1.0: 1.0}
-    learned = Samples([sample.weighted(weigh[labels[sample.id]]) for _, made in sides["training"] for sample in made])
-    seen = Samples([sample for _, made in sides["held-out"] for sample in made])
+    made = {name: [sample for _, samples in side for sample in samples] for name, side in sides.items()}
+    learned = fitting(Samples(made["training"]), recipe, "training samples", counts)
+    if settings.balance:  # the samples that are left
+        factors = balancing_weights({id: labels[id] for id in learned.ids})
+        kept = set(learned.ids)
+        learned = Samples([s.weighted(factors[labels[s.id]]) for s in made["training"] if s.id in kept])
     counts["steps labelled +1"] = sum(labels[id] > 0 for id in learned.ids)
     counts["steps labelled -1"] = sum(labels[id] < 0 for id in learned.ids)
-    train_samples = fitting(learned, recipe, "training samples", counts)
-    return Prepared(train_samples, fitting(seen, recipe, "held-out samples", counts), counts), labels, sides["held-out"]
+    held_out = fitting(Samples(made["held-out"]), recipe, "held-out samples", counts)
+    return Prepared(learned, held_out, counts), labels, sides["held-out"]
 
 
 def judged_trajectories(data: DataSettings) -> Iterator[Trajectory]:
@@ -100,10 +103,12 @@ def completable_steps(folder: str | None) -> dict[str, bool]:
     """Step id TRAJECTORY/NUMBER -> whether the task could still be completed, as +recipe=replay_failures found."""
     if folder is None:
         return {}
-    store = ShardStore(Path(folder).expanduser(), "completable", Completable, shard_size=10_000)
+    path = Path(folder).expanduser()
+    if not shards_of(path, "completable"):
+        raise UserError(f"reward.completable={folder}: nothing of +recipe=replay_failures there")
     return {
         f"{record.trajectory_id}/{number}": could
-        for record in store
+        for record in ShardStore(path, "completable", Completable, shard_size=10_000)
         for number, could in enumerate(record.after)
         if could is not None
     }

@@ -50,6 +50,16 @@ def estimate_memory(config, model: ModelSettings, engine: EngineSettings, ranks:
     return gib | {IN_MAIN_MEMORY: in_main_memory / GIB} if offloads else gib
 
 
+def gib_while_judging(config, engine: EngineSettings, parts: dict[str, float]) -> float:
+    """GiB of one rank while another model of that size, loaded whole, passes over the samples.
+
+    PPO's reward model and the model that the policy began as do, one after the other, beside the weights, gradients and
+    optimizer state of `parts` (`estimate_memory`), on each rank and at each stage.
+    """
+    size = 2 if engine.dtype == "bf16" else 4
+    return parts["together"] - parts[ACTIVATIONS] + count_parameters(config) * size / GIB
+
+
 def room_of_a_rank(ranks: int) -> float:
     """GiB that a rank can have here: a GPU's, or its share of this machine's memory where there is none."""
     if torch.cuda.is_available():

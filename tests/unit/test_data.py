@@ -103,6 +103,15 @@ def test_a_completion_cannot_spell_a_special_token(named):
     assert language.tokenizer.decode(learned[:-1]) == "</s><|im_end|> b"
 
 
+def test_a_completion_behind_nothing_is_refused_where_it_is_read(tmp_path, smollm2):
+    """SmolLM2 puts no token of its own before a text: nothing would predict the first one."""
+    data = write_lines(tmp_path / "d.jsonl", {"prompt": "", "completion": "x"}, {"prompt": "a", "completion": "b"})
+    with pytest.raises(UserError, match="line 1: the prompt is empty"):
+        read(data, smollm2)
+    samples, bad = read(data, smollm2, "skip")
+    assert len(samples) == 1 and bad.count == 1
+
+
 def test_of_a_prompt_and_completion_only_the_completion_is_learned(tiny):
     row = {"prompt": [USER, {"role": "assistant", "content": "earlier"}, USER], "completion": [ASSISTANT]}
     assert texts(to_sample(row, tiny, "here"), tiny)[1] == ["1. Click Insert.<|im_end|>"]

@@ -5,7 +5,14 @@ from transformers import MistralConfig
 
 from lam_train.model.load import ModelSettings
 from lam_train.train.engine import GATHERED, EngineSettings
-from lam_train.train.memory import ACTIVATIONS, GIB, IN_MAIN_MEMORY, count_parameters, estimate_memory
+from lam_train.train.memory import (
+    ACTIVATIONS,
+    GIB,
+    IN_MAIN_MEMORY,
+    count_parameters,
+    estimate_memory,
+    gib_while_judging,
+)
 
 MISTRAL = MistralConfig(vocab_size=32768, sliding_window=None)  # 7B
 MODEL = ModelSettings(source="tiny", gradient_checkpointing=True)
@@ -36,3 +43,11 @@ def test_what_is_offloaded_is_not_on_the_gpu(stage, ranks, here, away):
 def test_one_rank_gathers_nothing():
     found = estimated(3, 1)
     assert found["weights"] == pytest.approx(2 * PARAMETERS)
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_another_model_is_whole_beside_the_states_while_it_judges(stage):
+    parts = estimate_memory(MISTRAL, MODEL, EngineSettings(zero_stage=stage, dtype="bf16"), 8, 4096)
+    judging = gib_while_judging(MISTRAL, EngineSettings(dtype="bf16"), parts)
+    states = sum(parts[name] for name in ("weights", "gradients", "optimizer state"))
+    assert judging * GIB == pytest.approx(states * GIB + 2 * PARAMETERS)

@@ -203,6 +203,7 @@ def test_inspection_shows_whole_actions_as_targets(judged, tmp_path, capsys):
     assert run(judged, tmp_path / "ppo", "inspect=true") == 0
     said = capsys.readouterr().out
     assert "failures learned from: 5" in said
+    assert "while the reward model or the starting model scores" in said
     assert re.search(r"⟦(Perhaps|.*select_text.*)<\|im_end\|>⟧", said)
 
 

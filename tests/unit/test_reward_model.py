@@ -21,16 +21,18 @@ from lam_train.evaluate.reward_scores import (
     reward_report,
     within_tasks,
 )
+from lam_train.language.conversation import Language
 from lam_train.language.judged_steps import JudgedSteps, scored_at_the_end
 from lam_train.language.sample import Samples
 from lam_train.language.step_format import StepFormat
 from lam_train.language.trajectories import HeldOut
-from lam_train.model.load import ModelSettings, load_model
+from lam_train.model.load import ModelSettings, load_model, load_tokenizer
 from lam_train.model.reward import RewardModel
 from lam_train.model.scalar_head import ScalarHead
 from lam_train.objectives.credit import balancing_weights, labels_of, shared_steps
 from lam_train.objectives.reward import RewardObjective, reward_loss
-from lam_train.phases.reward_model import completable_steps, is_held_out
+from lam_train.phases.reward_model import completable_steps, is_held_out, prepare
+from lam_train.recipe import compose_recipe
 from lam_train.records import Action, Trajectory, write_jsonl
 from tests.conftest import metrics, run_command
 from tests.hand_made import trajectory
@@ -401,6 +403,30 @@ def test_inspection_marks_the_end_of_turn_alone(tmp_path, capsys):
     assert main(overrides(tmp_path, "inspect=true")) == 0
     said = capsys.readouterr().out
     assert "⟦<|im_end|>⟧" in said and "steps labelled +1" in said and "steps labelled -1" in said
+
+
+def test_labels_balance_in_what_is_left_when_long_samples_are_dropped(tmp_path):
+    won, lost = [trajectory(n) for n in range(12)], [failed(n) for n in range(12)]
+    longer = [t.model_copy(update={"task": t.task.model_copy(update={"request": "word " * 900})}) for t in lost[:6]]
+    write_jsonl(tmp_path / "episodes" / "episodes-00000.jsonl", [*won, *longer, *lost[6:]])
+    settings = ["reward.balance=true", "batching.overlong=drop", "batching.max_tokens=3000", "model=tiny"]
+    recipe = compose_recipe(overrides(tmp_path, *settings))
+    prepared, labels, _ = prepare(recipe, Language(load_tokenizer(recipe.model)))
+    kept = prepared.train
+    assert prepared.counts["training samples dropped as overlong"] > 0
+    sums = {
+        label: sum(kept.weights(i).sum() for i in range(len(kept)) if labels[kept.ids[i]] == label) for label in (1, -1)
+    }
+    assert sums[1] == pytest.approx(sums[-1], rel=1e-5)
+    counted = [prepared.counts[f"steps labelled {label}"] for label in ("+1", "-1")]
+    assert sum(counted) == len(kept) and counted[0] > counted[1]
+
+
+def test_a_mistyped_folder_of_completable_is_said_before_the_training(tmp_path, caplog):
+    write(tmp_path)
+    assert main(overrides(tmp_path, f"reward.completable={tmp_path}/completible")) == 2
+    assert "reward.completable=" in caplog.text and not (tmp_path / "completible").exists()
+    assert not (tmp_path / "reward/checkpoints").exists()
 
 
 def test_one_outcome_alone_is_refused_with_the_remedy(tmp_path, caplog):
