@@ -7,16 +7,18 @@ from pydantic_core import PydanticUndefined
 from lam_train.recipe import Recipe, settings_class
 
 
-def rows(kind, prefix: str = ""):
-    """(key, default, what it is) of every setting, depth first."""
+def rows(kind, prefix: str = "", given=None):
+    """(key, default, what it is) of every setting, depth first; `given`: a section with some defaults of its own."""
     for name, field in kind.model_fields.items():
         nested = settings_class(field.annotation)
         default = field.get_default(call_default_factory=True)
+        if given is not None and name in given.model_fields_set:
+            default = getattr(given, name)
         if nested is None or default is None:
             shown = "required" if default is PydanticUndefined else _short(default)
             yield f"{prefix}{name}", shown, " ".join((field.description or "").split())
         if nested is not None:
-            yield from rows(nested, f"{prefix}{name}.")
+            yield from rows(nested, f"{prefix}{name}.", default if isinstance(default, nested) else None)
 
 
 def _short(value) -> str:

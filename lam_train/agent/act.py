@@ -34,8 +34,8 @@ class ActSettings(Settings):
     """characters of a step that are printed"""
 
 
-def the_document(settings: ActSettings) -> Path:
-    """The document's path; raises UserError where request or document are missing."""
+def the_document(settings: ActSettings, output: Path | None = None) -> Path:
+    """The document's path; raises UserError where request or document are missing, or `output` is where it lies."""
     if not settings.request.strip():
         raise UserError('act.request is not set: say what is to be done, e.g. act.request="Make the title bold"')
     if not settings.document:
@@ -45,6 +45,8 @@ def the_document(settings: ActSettings) -> Path:
         raise UserError(f"act.document={settings.document}: no such file")
     if path.suffix.lower() not in DOCUMENTS:
         raise UserError(f"act.document={settings.document}: not one of {', '.join(DOCUMENTS)}")
+    if output is not None and output.resolve() in (path.parent.resolve(), path.resolve().parent):
+        raise UserError(f"run_dir={output}: the document's own folder, where the result would replace it; take another")
     return path
 
 
@@ -58,9 +60,10 @@ def act(
     """Does the request, and writes the document, `trajectory.jsonl` and any pictures into `output`.
 
     `open_application` gets the folder that the document lies in. Prints each step as it is made.
-    Raises Fault where the policy did not finish; what it had done by then is written all the same.
+    Raises UserError where `output` is the document's folder, Fault where the policy did not finish; what it had done by
+    then is written all the same.
     """
-    document = the_document(settings)
+    document = the_document(settings, output)
     environment = open_application(document.parent)
     task = Task(task_id=document.stem, request=settings.request, app=environment.name, template=document.name)
     steps: list[Step] = []

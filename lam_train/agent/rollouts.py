@@ -54,7 +54,8 @@ def rollouts(
 
     An exception in the policy, in an environment (other than ApplicationError, which ends in outcome "error") or in
     `tasks`, a KeyboardInterrupt, or closing the iterator stops all threads: those that wait at once, those in the
-    middle of a step when it is done, for at most `STOP_WAIT_S`. The environments stay the caller's to close.
+    middle of a step when it is done, for at most `STOP_WAIT_S`. Trajectories that came before it are given first. The
+    environments stay the caller's to close.
     """
     if not environments:
         raise ValueError("rollouts need at least one environment")
@@ -134,18 +135,16 @@ class _Pool:
             events = [*first, *self._come_by_now()]
             asked = [event for event in events if isinstance(event, _Asked)]
             self._unasked = asked
-            ended: list[Trajectory] = []
+            # First, since what follows may raise: an episode that has ended is the caller's to keep.
+            yield from (event for event in events if isinstance(event, Trajectory))
             for event in events:
                 if isinstance(event, BaseException):
                     raise event
-                if isinstance(event, Trajectory):
-                    ended.append(event)
                 workers -= event is None
             self._waiting |= zip(deciding.ask([one.state for one in asked]), asked, strict=True)
             self._unasked = []
             for number, decision in deciding.advance():
                 self._waiting.pop(number).answer.set_result(decision)
-            yield from ended
 
     def _come_by_now(self) -> Iterator[_Asked | Trajectory | BaseException | None]:
         with suppress(queue.Empty):

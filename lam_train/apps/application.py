@@ -6,7 +6,10 @@ from lam_train.records import Action, Observation
 
 
 class ApplicationError(Exception):
-    """The application crashed, hung or could not be started. It was killed; the next `reset` starts it anew."""
+    """The application crashed, hung or could not be started. It was killed; the next `reset` starts it anew.
+
+    Until then `step`, `save` and `screenshot` raise it again.
+    """
 
 
 class Application(Protocol):

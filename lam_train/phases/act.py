@@ -11,7 +11,7 @@ from lam_train.train.run_directory import RunDirectory
 
 def run(recipe: Recipe, run_dir: RunDirectory) -> None:
     """Does `act.request` in Writer; the document goes to the run directory."""
-    the_document(recipe.act)  # before a model is loaded
+    the_document(recipe.act, run_dir.path)  # before a model is loaded
 
     def open_writer(folder: Path) -> Application:
         from lam_train.apps.writer.environment import WriterEnvironment

@@ -112,6 +112,17 @@ def test_a_document_that_cannot_be_saved_is_a_fault(document):
     assert (document.parent / "run" / "trajectory.jsonl").exists()
 
 
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_the_documents_own_folder_is_no_place_for_the_result(document, tmp_path, through_a_link):
+    folder = tmp_path
+    if through_a_link:
+        folder = tmp_path / "elsewhere"
+        folder.symlink_to(tmp_path)
+    with pytest.raises(UserError, match=rf"run_dir={folder}: the document's own folder"):
+        act(ActSettings(request="x", document=str(document)), Types(), pytest.fail, EpisodeSettings(), folder)
+    assert [path for path in tmp_path.iterdir() if path.is_file()] == [document] and document.read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

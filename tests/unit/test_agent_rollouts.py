@@ -315,6 +315,62 @@ def test_what_an_environment_raises_ends_all_threads():
     assert workers() == []
 
 
+def test_what_ended_before_an_environment_raised_is_given_first():
+    class Bug(Toy):
+        def step(self, action):
+            if self.task.task_id == "toy-5":
+                raise ZeroDivisionError("a bug")
+            return super().step(action)
+
+    class Concurrent(Writer):
+        """Asked in the environments' own threads, which go on while the iterator is not asked for more."""
+
+        concurrent = True
+
+    iterator, found = pool([toy_task(n) for n in range(8)], Concurrent(), [Bug(), Bug()]), []
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        for trajectory in iterator:
+            found.append(trajectory.task.task_id)
+            while workers():  # all that will come has come: the others' episodes and the exception are one lot
+                time.sleep(0.001)
+    assert sorted(found) == [f"toy-{n}" for n in range(8) if n != 5]
+
+
+def test_what_ended_before_the_policy_raised_is_given_first():
+    """The policy breaks in the moment after the one in which the first episode ended."""
+    moment, over = threading.Event(), threading.Event()
+
+    class Meets(Toy):
+        def reset(self, *, seed=None, options=None):
+            if options["task"].task_id == "toy-1":
+                over.set()
+            return super().reset(seed=seed, options=options)
+
+        def step(self, action):
+            if action.status == "FINISH":
+                assert moment.wait(30)
+            return super().step(action)
+
+    class Breaks(Moments):
+        def __len__(self) -> int:
+            return 1  # somebody is always waited for, so that the pool does not wait for events
+
+        def advance(self):
+            if over.is_set():
+                raise RuntimeError("policy")
+            if len(self.states) == 2 and not self.under_way:  # the first episode's last step is under way
+                moment.set()
+                assert over.wait(30)
+            made = list(self.under_way)
+            return [(number, self.one(self.under_way.pop(number)[0])) for number in made]
+
+    found = []
+    with pytest.raises(RuntimeError, match="policy"):
+        for trajectory in pool([toy_task(n, "red") for n in range(2)], Breaks(), [Meets()]):
+            found.append(trajectory.task.task_id)
+    assert found == ["toy-0"] and workers() == []
+
+
 def test_what_the_tasks_raise_ends_all_threads():
     def stream():
         yield toy_task(0)

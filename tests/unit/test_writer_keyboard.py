@@ -34,6 +34,8 @@ def test_keys_are_read(keys, expected):
         ("{ENTER", "is not closed"),
         ("{FLY}", r"no key \{FLY\}"),
         ("{TAB x}", "number of repetitions"),
+        ("{TAB ²}", "number of repetitions"),
+        (f"{{TAB {'9' * 5000}}}", r"\{TAB 9{20}\}: the number of repetitions"),
         ("{a 99999}", "number of repetitions"),
         ("{a 2000}b", "too many"),
         ("\x07", "cannot be typed"),

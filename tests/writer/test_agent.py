@@ -9,8 +9,10 @@ import psutil
 import pytest
 import torch
 
-from lam_train.agent.episode import EpisodeSettings
+from lam_train.agent.act import ActSettings, act
+from lam_train.agent.episode import EpisodeSettings, run_episode
 from lam_train.agent.local_policy import LocalPolicy, LocalPolicySettings
+from lam_train.agent.policy import Decision
 from lam_train.agent.rollouts import rollouts
 from lam_train.apps.open import open_applications
 from lam_train.apps.writer.environment import TEMPLATES, WriterEnvironment
@@ -19,7 +21,8 @@ from lam_train.apps.writer.settings import WriterSettings
 from lam_train.apps.writer.tasks.generate import SplitCounts, TaskSettings, generate_tasks
 from lam_train.language.step_format import StepFormat
 from lam_train.model.load import ModelSettings
-from lam_train.records import Task, Trajectory, read_jsonl
+from lam_train.records import Action, Task, Trajectory, read_jsonl
+from lam_train.report.recording import RecordedApplication, read_recording
 from tests.conftest import ROOT, command
 
 pytestmark = pytest.mark.writer
@@ -61,8 +64,7 @@ def test_a_writer_that_is_killed_is_started_anew_and_the_episode_begun_again(tas
         def decide(self, states):
             if self.killed is None and any(state.previous for state in states):
                 self.killed = writers[0].office
-                children = psutil.Process(self.killed.bridge.pid).children(recursive=True)
-                next(child for child in children if child.name() == "soffice.bin").kill()
+                soffice_of(writers[0]).kill()
             return super().decide(states)
 
     policy = Kills()
@@ -72,6 +74,62 @@ def test_a_writer_that_is_killed_is_started_anew_and_the_episode_begun_again(tas
     assert sorted(t.retries for t in found) == [0] * (len(tasks) - 1) + [1]
     again = next(t for t in found if t.retries)
     assert again.outcome == "success" and len(again.steps) == 2
+
+
+def soffice_of(environment: WriterEnvironment) -> psutil.Process:
+    children = psutil.Process(environment.office.bridge.pid).children(recursive=True)
+    return next(child for child in children if child.name() == "soffice.bin")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_writer_that_is_killed_while_it_is_recorded(tasks, writers, tmp_path, times):
+    """The episode is begun again as any other; where it never ends, what the document was at its end is left out."""
+    left = [None] * times
+
+    class Kills(ManualExpert):
+        def decide(self, states):
+            if left and states[0].previous:
+                left.pop()
+                soffice_of(writers[0]).kill()
+            return super().decide(states)
+
+    recorded = RecordedApplication(writers[0], tmp_path, [tasks[0].task_id], [tasks[0].task_id])
+    (found,) = rollouts(tasks[:1], Kills(), [recorded], EpisodeSettings(retries=1))
+    recorded.finish()
+    assert (found.outcome, found.retries, left) == ("success" if times == 1 else "error", 1, [])
+    recording, pictures = read_recording(tmp_path, tasks[0].task_id)
+    assert recording.before and bool(recording.after) == (times == 1)
+    assert len(pictures) == (len(found.steps) + 1 if times == 1 else 2)
+
+
+def test_a_writer_that_is_killed_for_its_picture(tasks, writers, tmp_path):
+    """The recorder lost it, and the episode's next step is the first that says so."""
+
+    class Dies:
+        name, times = "writer", 1
+
+        def __getattr__(self, name):
+            return getattr(writers[0], name)
+
+        def screenshot(self):
+            if self.times:
+                self.times -= 1
+                soffice_of(writers[0]).kill()
+            return writers[0].screenshot()
+
+    recorded = RecordedApplication(Dies(), tmp_path, [tasks[0].task_id], [tasks[0].task_id])
+    (found,) = rollouts(tasks[:1], ManualExpert(), [recorded], EpisodeSettings())
+    assert (found.outcome, found.retries) == ("success", 1)
+
+
+def test_an_episode_is_as_long_as_it_may_be(tasks, writers):
+    """The application has no other limit of its own, unless it is given one."""
+
+    def decide(state) -> Decision:
+        return Decision(action=Action(function="summary", args={"text": "on and on"}))
+
+    found = run_episode(tasks[0], writers[0], decide, EpisodeSettings(max_steps=40), policy="talks")
+    assert (found.outcome, found.reason, len(found.steps)) == ("fail", "step limit", 40)
 
 
 def test_a_random_model_can_do_what_it_likes_and_no_episode_breaks(tasks, writers):
@@ -115,3 +173,17 @@ def test_acting_in_a_document_of_ones_own(tmp_path):
     assert (trajectory.outcome, len(trajectory.steps)) == ("unsure", 2)
     pictures = sorted((tmp_path / "run").glob("step-*.png"))
     assert len(pictures) == 2 and all(p.read_bytes().startswith(b"\x89PNG") for p in pictures)
+
+
+def test_a_document_that_is_a_link_goes_by_the_links_name(tmp_path):
+    linked = tmp_path / "mine.docx"
+    linked.symlink_to(TEMPLATES / "letter.docx")
+    words = next(p.text for p in docx.Document(linked).paragraphs if p.text.startswith("Dear"))
+    settings = ActSettings(request=f'Make the paragraph "{words}" bold', document=str(linked))
+
+    def open_writer(folder) -> WriterEnvironment:
+        return WriterEnvironment(WriterSettings(), folder)
+
+    act(settings, ManualExpert(), open_writer, EpisodeSettings(), tmp_path / "run")
+    bold = {p.text for p in docx.Document(tmp_path / "run" / "mine.docx").paragraphs if any(r.bold for r in p.runs)}
+    assert words in bold and linked.is_symlink()

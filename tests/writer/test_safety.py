@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -15,10 +16,11 @@ import docx
 import psutil
 import pytest
 
+from lam_train.agent.episode import EpisodeSettings, run_episode
 from lam_train.apps.application import ApplicationError
 from lam_train.apps.writer import isolation
 from lam_train.apps.writer.environment import WriterEnvironment
-from lam_train.apps.writer.process import Office, RequestError
+from lam_train.apps.writer.process import SYSTEM_PYTHON, Office, RequestError
 from lam_train.apps.writer.settings import WriterSettings
 from lam_train.errors import UserError
 from lam_train.records import Action
@@ -160,8 +162,9 @@ def test_a_crash_is_an_application_error_and_the_next_reset_starts_anew(template
         with pytest.raises(ApplicationError, match="Writer"):
             environment.step(Action(function="select_text", args={"text": "fox"}))
         assert ended(processes) and not folder.exists()
-        with pytest.raises(UserError, match="call reset first"):
-            environment.step(Action(function="texts"))
+        for again in (lambda: environment.step(Action(function="texts")), environment.save, environment.screenshot):
+            with pytest.raises(ApplicationError, match="call reset first"):
+                again()
         assert environment.reset()[0] == first
     finally:
         environment.close()
@@ -230,10 +233,29 @@ def test_it_is_recycled_by_age_and_by_memory(templates):
             environment.close()
 
 
-def test_starting_fails_with_a_reason(templates, monkeypatch):
-    monkeypatch.setattr("lam_train.apps.writer.process.SYSTEM_PYTHON", "/bin/false")
+def test_what_is_not_installed_is_named_with_its_package(templates, monkeypatch, tmp_path):
+    """Nothing is begun, so that no episode counts as one that went wrong."""
     environment = WriterEnvironment(WriterSettings(), templates)
-    with pytest.raises(ApplicationError, match="ended by itself"):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for python, says in (("/bin/false", "/bin/false cannot import uno"), ("/no/python3", "/no/python3 does not run")):
+        monkeypatch.setattr("lam_train.apps.writer.process.SYSTEM_PYTHON", python)
+        with pytest.raises(UserError, match=rf"{says}.*; apt-get install python3-uno, as setup\.sh does$"):
+            run_episode(task(), environment, pytest.fail, EpisodeSettings(), policy="none")
+    monkeypatch.setattr("lam_train.apps.writer.process.SYSTEM_PYTHON", SYSTEM_PYTHON)
+    monkeypatch.setattr("lam_train.apps.writer.process.PROGRAM", "/no/office")
+    packages = "apt-get install libreoffice-writer libreoffice-script-provider-python, as"
+    with pytest.raises(UserError, match=rf"there is no /no/office/soffice\.bin.*{packages}"):
+        environment.reset(options={"task": task()})
+    assert not list(tmp_path.iterdir())
+
+
+def test_starting_fails_with_a_reason(templates, monkeypatch, tmp_path):
+    python = tmp_path / "python3"  # imports uno, and then cannot run the bridge
+    python.write_text('#!/bin/sh\n[ "$2" = -c ] && exit 0\necho "first line" >&2\necho "no more memory" >&2\nexit 3\n')
+    python.chmod(0o755)
+    monkeypatch.setattr("lam_train.apps.writer.process.SYSTEM_PYTHON", str(python))
+    environment = WriterEnvironment(WriterSettings(), templates)
+    with pytest.raises(ApplicationError, match=r"ended by itself; its log ends: .*first line no more memory$"):
         environment.reset(options={"task": task()})
     environment.close()
     monkeypatch.setattr(isolation, "available", lambda: False)

@@ -19,7 +19,6 @@ import time
 
 import uno
 
-BINARY = "/usr/lib/libreoffice/program/soffice.bin"
 MS_BIND, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_SETATTR = 4096, -100, 0x8000, 1, 442  # Linux 5.12
 FRESH_PROFILE = 81  # exit status of a first start: start it again
 PR_SET_PDEATHSIG = 1
@@ -58,8 +57,8 @@ def write_only_into(folder):
 
 
 class Office:
-    def __init__(self, profile, pipe, log, start_timeout):
-        self.profile, self.pipe, self.log = profile, pipe, log
+    def __init__(self, binary, profile, pipe, log, start_timeout):
+        self.binary, self.profile, self.pipe, self.log = binary, profile, pipe, log
         self.process = None
         deadline = time.monotonic() + start_timeout
         context = self.start(deadline)
@@ -74,7 +73,7 @@ class Office:
         while time.monotonic() < deadline:
             self.process = subprocess.Popen(
                 [
-                    BINARY,
+                    self.binary,
                     f"-env:UserInstallation={uno.systemPathToFileUrl(self.profile)}",
                     "--norestore",
                     "--nologo",
@@ -129,6 +128,7 @@ def read_requests(requests, office):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", required=True)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--isolated", action="store_true")
     parser.add_argument("--pipe", required=True)
@@ -142,7 +142,8 @@ def main():
         if arguments.isolated:
             write_only_into(arguments.folder)
         log = open(os.path.join(arguments.folder, "log"), "ab")  # noqa: SIM115  open for the process's whole life
-        office = Office(os.path.join(arguments.folder, "profile"), arguments.pipe, log, arguments.start_timeout)
+        profile = os.path.join(arguments.folder, "profile")
+        office = Office(arguments.binary, profile, arguments.pipe, log, arguments.start_timeout)
     except Exception as error:
         answers.write(json.dumps({"fatal": str(error)}) + "\n")
         return 1

@@ -110,7 +110,8 @@ class WriterEnvironment(gymnasium.Env):
             info["document"] = self.save()
             info["verdict"] = self._verdict(Path(info["document"]))
             reward = 1.0 if info["verdict"].complete == "yes" else 0.0
-        truncated = not terminated and self.steps >= self.settings.max_steps
+        most = self.settings.max_steps
+        truncated = not terminated and most is not None and self.steps >= most
         return self.screen.observation, reward, terminated, truncated, info
 
     def save(self) -> str:
@@ -140,13 +141,16 @@ class WriterEnvironment(gymnasium.Env):
     # --- parts
 
     def _must_be_running(self, what: str) -> None:
-        if self.screen is None:
-            raise UserError(f"{what} before reset, or after the application broke: call reset first")
+        if self.task is None:
+            raise UserError(f"{what} before reset: call reset first")
+        if self.screen is None:  # no mistake of the caller's, who may not know yet: a picture may have broken it
+            raise ApplicationError(f"{what} after Writer ended: call reset first")
 
     def _template(self, task: Task) -> Path:
         named = self.templates / task.template
-        path = (named if named.suffix else named.with_suffix(".docx")).resolve()  # tasks name it without its ending
-        if not task.template or path.parent != self.templates.resolve() or not path.is_file():
+        path = named if named.suffix else named.with_suffix(".docx")  # tasks name it without its ending
+        # A task's name must not lead out of the folder; a link in it may, since whose folder it is put it there.
+        if not task.template or path.parent != self.templates or not path.is_file():
             raise UserError(f"task {task.task_id}: no template {task.template!r} in {self.templates}")
         return path
 

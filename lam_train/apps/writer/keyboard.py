@@ -89,8 +89,12 @@ def braces(keys: str, at: int, modifiers: int) -> tuple[list[Stroke], int]:
     if end < 0:
         raise Mistake("keys: a { is not closed; write {{} for the character itself")
     name, _, count = keys[at + 1 : end].partition(" ")
-    if count and not (count.isdigit() and 1 <= int(count) <= MOST_STROKES):
-        raise Mistake(f"keys: {{{name} {count}}}: the number of repetitions is not a number from 1 to {MOST_STROKES}")
+    # int() reads no other digits ("²") than decimal ones, and not any number of them
+    readable = count.isdecimal() and len(count) <= len(str(MOST_STROKES))
+    if count and not (readable and 1 <= int(count) <= MOST_STROKES):
+        raise Mistake(
+            f"keys: {{{name} {count:.20}}}: the number of repetitions is not a number from 1 to {MOST_STROKES}"
+        )
     times = int(count or 1)
     upper = name.upper().removeprefix("VK_")
     if upper in NAMED:

@@ -1,6 +1,7 @@
 """One LibreOffice process: its start, its requests, its end."""
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -27,6 +28,8 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 # The Python inside LibreOffice takes its library from beside the `python3` that PATH finds first: that of an activated
 # virtual environment, or of another installation, is not its own.
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+PROGRAM = "/usr/lib/libreoffice/program"
+SHOWN_OF_LOG = 300  # characters
 REMOVE_AFTER = '"$@"; rm -rf "$0"'  # of a shell: the folder goes, also when this process was killed and could not
 
 
@@ -35,6 +38,7 @@ class Office:
 
     def __init__(self, settings: WriterSettings) -> None:
         self.settings = settings
+        must_be_installed(SYSTEM_PYTHON, PROGRAM)
         self.isolated = is_isolated(settings)
         self.folder = Path(tempfile.mkdtemp(prefix="lam-writer-"))
         self.work = self.folder / "work"
@@ -44,14 +48,16 @@ class Office:
         self.episodes = 0
         self.view: list[Any] = []  # the view's switches of its first document
         self.virtual_screen = VirtualScreen(settings.width, settings.height) if settings.screen else None
+        self.log = (self.folder / "log").open("a+b")  # kept open: with Writer's end the folder is gone
         self.bridge = self._start()
         self.buffer = b""
         self.sockets: list[str] = []
         try:
             self.sockets = self._answer(settings.start_timeout_s)["started"]
-        except ApplicationError:
+        except ApplicationError as error:
+            log = self._log_ends()
             self.kill()
-            raise
+            raise ApplicationError(f"{error}; its log ends: {log}" if log else str(error)) from None
 
     def _start(self) -> subprocess.Popen[bytes]:
         settings = self.settings
@@ -65,19 +71,19 @@ class Office:
             *("/bin/sh", "-c", REMOVE_AFTER, str(self.folder)),
             *(isolation.UNSHARE if self.isolated else ()),
             *(SYSTEM_PYTHON, "-I", str(BRIDGE), *(("--isolated",) if self.isolated else ())),
+            *("--binary", f"{PROGRAM}/soffice.bin"),
             *("--folder", str(self.folder), "--pipe", f"lam{uuid.uuid4().hex}"),
             *("--start-timeout", str(settings.start_timeout_s), "--request-timeout", str(settings.step_timeout_s)),
         ]
-        with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=self.work,
-                env=environment,
-                start_new_session=True,
-            )
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            cwd=self.work,
+            env=environment,
+            start_new_session=True,
+        )
 
     def request(self, *requests: dict[str, Any]) -> list[Any]:
         """The values of requests (`inside/desk.py`) carried out in order.
@@ -91,7 +97,11 @@ class Office:
         except OSError:
             self.kill()
             raise ApplicationError("Writer is gone") from None
-        answers = self._answer(self.settings.step_timeout_s)
+        try:
+            answers = self._answer(self.settings.step_timeout_s)
+        except ApplicationError:
+            self.kill()
+            raise
         for answer in answers:
             if answer["error"]:
                 raise RequestError(answer["error"].strip().rpartition("\n")[2])
@@ -105,15 +115,18 @@ class Office:
             ready, _, _ = select.select([output], [], [], max(0.0, deadline - time.monotonic()))
             piece = os.read(output, 1 << 16) if ready else b""
             if not piece:
-                self.kill()
                 raise ApplicationError("Writer ended by itself" if ready else f"Writer took longer than {timeout:g} s")
             self.buffer += piece
         line, _, self.buffer = self.buffer.partition(b"\n")
         answer = json.loads(line)
         if "fatal" in answer:
-            self.kill()
             raise ApplicationError(f"Writer: {answer['fatal']}")
         return answer
+
+    def _log_ends(self) -> str:
+        """The end of what LibreOffice and the bridge have printed, on one line."""
+        self.log.seek(0)
+        return " ".join(self.log.read().decode(errors="replace").split())[-SHOWN_OF_LOG:]
 
     def memory_mib(self) -> float:
         """Resident memory of LibreOffice in MiB."""
@@ -135,13 +148,40 @@ class Office:
         self.bridge.wait()
         if self.virtual_screen is not None:
             self.virtual_screen.close()
-        for stream in (self.bridge.stdin, self.bridge.stdout):
+        for stream in (self.bridge.stdin, self.bridge.stdout, self.log):
             with contextlib.suppress(OSError):
                 stream.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         if not self.isolated:
             for path in self.sockets:
                 Path(path).unlink(missing_ok=True)
+
+
+@functools.cache
+def must_be_installed(python: str, program: str) -> None:
+    """Raises UserError with Debian's packages where LibreOffice, or its module for this Python, is missing."""
+    missing = {
+        package: f"there is no {program}/{file}"
+        for package, file in (
+            ("libreoffice-writer", "soffice.bin"),
+            ("libreoffice-script-provider-python", "pythonscript.py"),
+        )
+        if not Path(program, file).is_file()
+    }
+    try:
+        imported = subprocess.run(
+            [python, "-I", "-c", "import uno"], env={"PATH": SYSTEM_PATH}, capture_output=True, text=True, timeout=60
+        )
+        if imported.returncode != 0:
+            reason = imported.stderr.strip().rpartition("\n")[2]
+            missing["python3-uno"] = f"{python} cannot import uno" + (f" ({reason})" if reason else "")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        missing["python3-uno"] = f"{python} does not run: {error}"
+    if missing:
+        raise UserError(
+            f"LibreOffice Writer is not installed whole: {', '.join(missing.values())}; "
+            f"apt-get install {' '.join(missing)}, as setup.sh does"
+        )
 
 
 def is_isolated(settings: WriterSettings) -> bool:

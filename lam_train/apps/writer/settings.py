@@ -27,8 +27,9 @@ class WriterSettings(Settings):
     """How long a step, or bringing a document, may take before Writer is killed."""
     episode_timeout_s: float = Field(default=900.0, gt=0)
     """How long an episode may take, the policy's decisions included, before Writer is killed."""
-    max_steps: int = Field(default=30, ge=1)
-    """Steps after which an episode is truncated (UFO's MAX_STEPS)."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Steps after which the application truncates an episode, whoever acts; null: never, `episode.max_steps` alone
+    ends it."""
     recycle_after_episodes: int = Field(default=500, ge=1)
     """Start a fresh Writer after so many episodes."""
     recycle_memory_mib: int = Field(default=700, ge=300)
