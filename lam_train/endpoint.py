@@ -224,7 +224,7 @@ def _reply(completion: Any, seconds: float) -> Reply:
     counts = [getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
     prompt, answer = (count if isinstance(count, int) else None for count in counts)
     return Reply(
-        text=text if isinstance(text, str) else "",
+        text=text.encode("utf-8", "replace").decode() if isinstance(text, str) else "",  # half a surrogate pair: "?"
         prompt_tokens=prompt,
         answer_tokens=answer,
         cut=bool(choices) and getattr(choices[0], "finish_reason", None) == "length",

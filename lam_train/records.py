@@ -13,7 +13,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 PlanKind = Literal["steps", "prose", "menu_path"]
 Split = Literal["train", "explore", "validation", "test"]
 Status = Literal["CONTINUE", "FINISH"]
-Outcome = Literal["success", "fail", "unsure", "error"]  # "error": the application broke, whatever the policy did
+Outcome = Literal["success", "fail", "unsure", "error"]  # "error": application or endpoint broke, not the policy
 ControlType = Literal[
     "Button", "Edit", "TabItem", "ListItem", "MenuItem", "ScrollBar", "TreeItem", "Document", "Hyperlink", "ComboBox"
 ]  # the paper's ten UIA types (Appendix C)

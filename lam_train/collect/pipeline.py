@@ -5,6 +5,7 @@ sources -> parse -> drop (language, length, irrelevant, …) -> unify -> dedupli
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -76,8 +77,13 @@ def collect_plans(settings: CollectSettings, output: Path | None = None) -> Coll
 
     Raises UserError when there is no source, when none of the packages can be had, or when a given file is bad.
     """
-    output = Path(output or settings.output)
+    output = Path(output or settings.output).expanduser()
     counts = Counts()
+    queries = query_log.read(settings.query_log) if settings.query_log else None  # first: a wrong path changes nothing
+    if not (settings.packages or settings.own or settings.hub or settings.wikihow):
+        if queries is None:
+            raise UserError("collect has no source: name packages, or give own, hub, wikihow or query_log")
+        return _only_queries(output, counts, *queries)
     with _bars(settings) as bars:
         folders, unavailable = _documentation(settings, bars)
         kept = tell_apart([(raw, unify(raw)) for raw in _kept(_pairs(settings, folders, bars), settings, counts)])
@@ -91,15 +97,20 @@ def collect_plans(settings: CollectSettings, output: Path | None = None) -> Coll
     splits = _split(_sampled(unique, settings, counts), settings, counts)
     counts.check()
     report = CollectReport(output, counts, splits, unavailable)
-    _write(report, settings, repeats)
+    _write(report, settings, repeats, queries)
     log.info("%s", report)
     return report
 
 
+def _only_queries(output: Path, counts: Counts, tasks: list[query_log.QueryTask], found: Counter) -> CollectReport:
+    """Writes queries.jsonl alone: pairs of before, and what is told of them, are left as they are."""
+    write_jsonl(output / "queries.jsonl", tasks)
+    log.info("%d tasks without plans of %d queries, in %s", len(tasks), found["read"], output / "queries.jsonl")
+    return CollectReport(output, counts, {split: [] for split in SPLITS}, queries=dict(found))
+
+
 def _documentation(settings: CollectSettings, bars: Progress) -> tuple[dict[str, Path], dict[str, str]]:
     """(folder of each package, reason for each that could not be had)."""
-    if not (settings.packages or settings.own or settings.hub or settings.wikihow or settings.query_log):
-        raise UserError("collect has no source: name packages, or give own, hub, wikihow or query_log")
     cache = Path(settings.cache).expanduser() if settings.cache else packages.default_cache()
     wanted = list(dict.fromkeys(settings.packages))
     task = bars.add_task("downloading documentation", total=len(wanted), visible=bool(wanted))
@@ -195,13 +206,18 @@ def _split(records: list[TaskPlan], settings: CollectSettings, counts: Counts) -
     return splits
 
 
-def _write(report: CollectReport, settings: CollectSettings, repeats: list[tuple[TaskPlan, str]]) -> None:
+def _write(
+    report: CollectReport,
+    settings: CollectSettings,
+    repeats: list[tuple[TaskPlan, str]],
+    queries: tuple[list[query_log.QueryTask], Counter] | None,
+) -> None:
     """The dataset, and beside it what a person looks at."""
     output = report.output
     for split, records in report.splits.items():
         write_jsonl(output / f"{split}.jsonl", records)
-    if settings.query_log:
-        tasks, query_counts = query_log.read(settings.query_log)
+    if queries is not None:
+        tasks, query_counts = queries
         report.queries = dict(query_counts)
         write_jsonl(output / "queries.jsonl", tasks)
     counts = {

@@ -32,7 +32,7 @@ class OfflineRow(Record):
     task_id: str
     family: str
     template: str
-    scores: dict[str, list[StepScore]]
+    scores: dict[str, list[StepScore | None]]  # None: the endpoint gave no answer
 
 
 class OnlineRow(Record):

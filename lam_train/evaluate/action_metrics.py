@@ -45,6 +45,11 @@ def is_scored(step: Step) -> bool:
     return not step.error and not step.problem
 
 
+def no_answer(problem: str) -> bool:
+    """Whether a problem is that the endpoint gave no answer after all retries: it tells nothing about the policy."""
+    return problem.startswith("no answer")
+
+
 def score_action(action: Action | None, expert: Step) -> StepScore:
     """How far `action` is the expert's; None is an answer that could not be read."""
     if action is None:
@@ -88,7 +93,7 @@ def _normalised(name: str, value: object) -> object:
     if isinstance(value, bool):
         return str(value).casefold()  # Python holds True and 1 for equal
     if isinstance(value, int):
-        return float(value)
+        return _normalised(name, str(value))  # 10**400 is no float; as text it is compared digit by digit
     if isinstance(value, str):
         word = value.strip().casefold()
         try:

@@ -4,14 +4,12 @@ The keys of its verdict are the paper's; the wording of the prompt is ours. Whic
 by task, so a judge that prefers a position favours neither side. An answer that cannot be read is counted, not hidden.
 """
 
-import json
 import zlib
-from collections.abc import Iterator
-from typing import Any
 
 from pydantic import Field
 from rich.progress import track
 
+from lam_train.collect.trajectories.json_answer import first_object
 from lam_train.endpoint import Endpoint, EndpointFailure, EndpointSettings
 from lam_train.errors import Fault
 from lam_train.language.plans import plan_answer
@@ -93,10 +91,8 @@ def judge_messages(task: TaskPlan, answer: str) -> list[dict[str, str]]:
 
 def read_verdict(task_id: str, text: str) -> PlanVerdict:
     """The verdict in a judge's reply: the first JSON object with the paper's keys, whatever stands around it."""
-    for value in _json_objects(text):
-        if "Subtask1" in value:
-            break
-    else:
+    value = first_object(text, "Subtask1")
+    if value is None:
         return PlanVerdict(task_id=task_id, problem=f"unreadable: no verdict in {text[:200]!r}")
     first = prediction_first(task_id)
     try:
@@ -115,19 +111,6 @@ def read_verdict(task_id: str, text: str) -> PlanVerdict:
     return PlanVerdict(
         task_id=task_id, success=success, precision=similar / ours if ours else 0.0, recall=similar / reference
     )
-
-
-def _json_objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects in a text, from left to right; an object's own parts are not tried again."""
-    decoder, place = json.JSONDecoder(), text.find("{")
-    while place != -1:
-        try:
-            value, end = decoder.raw_decode(text, place)
-        except (json.JSONDecodeError, RecursionError):
-            end = place + 1
-        else:
-            yield value
-        place = text.find("{", end)
 
 
 def _yes(value: object) -> bool:

@@ -11,12 +11,12 @@ from pydantic import Field
 
 from lam_train.agent.policy import Decision, Policy
 from lam_train.collect.trajectories.store import ShardStore, read_trajectories
-from lam_train.errors import UserError
+from lam_train.errors import Fault, UserError
 from lam_train.evaluate.acting import ActingSettings, LoadPolicy, chosen_tasks
 from lam_train.evaluate.acting_results import ActingReport, OfflineAnswer, OfflineRow
-from lam_train.evaluate.action_metrics import is_scored, score_action
+from lam_train.evaluate.action_metrics import StepScore, is_scored, no_answer, score_action
 from lam_train.evaluate.offline_scores import offline_report
-from lam_train.records import State, Trajectory
+from lam_train.records import State, Step, Trajectory
 from lam_train.train.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ def evaluate_offline(
 ) -> tuple[ActingReport, list[OfflineRow]]:
     """Asks every policy for each step, and scores the answers against the expert's steps.
 
-    Answers go to answers/NAME-00000.jsonl as they come; states that have one there already are not asked again.
+    Answers go to answers/NAME-00000.jsonl as they come; states that have one there already are not asked again. States
+    to which an endpoint gave none are in no mean, and are asked again. Raises Fault where no trajectory is left.
     """
     if not policies or not trajectories:
         raise UserError("nothing to evaluate: there are no models or no trajectories")
@@ -86,7 +87,7 @@ def evaluate_offline(
             template=trajectory.task.template,
             scores={
                 name: [
-                    score_action(answers[trajectory.trajectory_id, place].action, step)
+                    _score(answers[trajectory.trajectory_id, place], step)
                     for place, step in enumerate(trajectory.steps)
                     if is_scored(step)
                 ]
@@ -95,7 +96,14 @@ def evaluate_offline(
         )
         for trajectory in trajectories
     ]
+    for name in actions:
+        if all(None in row.scores[name] for row in rows):
+            raise Fault(f"{name}: no trajectory has an answer to each step; the same command asks again for the others")
     return offline_report(trajectories, rows, actions, settings, settings.data, list(notes)), rows
+
+
+def _score(answer: OfflineAnswer, step: Step) -> StepScore | None:
+    return None if no_answer(answer.problem) else score_action(answer.action, step)
 
 
 def answer_store(folder: Path, name: str) -> ShardStore[OfflineAnswer]:
@@ -118,7 +126,11 @@ def ask(
     ]
     digests = {(trajectory.trajectory_id, place): _digest(state) for trajectory, place, state in asked}
     store = answer_store(folder, name)
-    known = {(a.trajectory_id, a.step): a for a in store if digests.get((a.trajectory_id, a.step)) == a.state}
+    known = {
+        (a.trajectory_id, a.step): a
+        for a in store
+        if digests.get((a.trajectory_id, a.step)) == a.state and not no_answer(a.problem)
+    }
     missing = [one for one in asked if (one[0].trajectory_id, one[1]) not in known]
     if len(missing) < len(asked):
         log.info("%s: %d of %d answers are there already", name, len(asked) - len(missing), len(asked))
@@ -133,6 +145,9 @@ def ask(
                 known[answer.trajectory_id, answer.step] = answer
             progress.advance_by(len(batch))
     store.close()
+    unanswered = [answer for answer in known.values() if no_answer(answer.problem)]
+    if unanswered:
+        log.warning("%s: %d states had %s; the same command asks again", name, len(unanswered), unanswered[0].problem)
     return known
 
 

@@ -15,7 +15,7 @@ from lam_train.evaluate.acting_results import (
     PairedDifference,
     Score,
 )
-from lam_train.evaluate.action_metrics import StepScore, is_scored, score_action
+from lam_train.evaluate.action_metrics import StepScore, is_scored, no_answer, score_action
 from lam_train.evaluate.statistics import LEVEL, Estimate, compared
 from lam_train.records import Action, Step, Trajectory
 
@@ -32,12 +32,17 @@ def offline_report(
     data: str,
     notes: list[str],
 ) -> ActingReport:
-    """All numbers. Means are over steps, or over tasks for task success; what is drawn again are tasks."""
+    """All numbers. Means are over steps, or over tasks for task success; what is drawn again are tasks.
+
+    A step without an answer is in no mean, nor is its task in that of task success; the notes say how many there are.
+    """
     table = _Table(trajectories, rows, settings)
     means, differences = table.compared(np.ones(len(table.clusters), dtype=bool))
     keeps = groups_of([trajectory.task for trajectory in trajectories])
     groups = {name: table.groups(table.of_tasks([keep(t.task) for t in trajectories])) for name, keep in keeps.items()}
     by_step = {str(place + 1): table.groups(table.places == place) for place in range(table.places.max() + 1)}
+    # A row of a table compares all models: a place that one of them has no answer for is none.
+    by_step = {place: found for place, found in by_step.items() if all(group.estimates for group in found.values())}
     return ActingReport(
         kind="offline",
         data=data,
@@ -65,8 +70,19 @@ def offline_report(
         differences=[
             PairedDifference(name=name, baseline=earlier, estimates=found) for name, earlier, found in differences
         ],
-        notes=notes,
+        notes=[*notes, *_unanswered(rows)],
     )
+
+
+def _unanswered(rows: list[OfflineRow]) -> list[str]:
+    """A note for each model that states had no answer from."""
+    given = {name: [score for row in rows for score in row.scores[name]] for name in rows[0].scores}
+    return [
+        f"{name}: {scores.count(None)} of {len(scores)} states had no answer from the endpoint. They are in no mean, "
+        "nor is the success of their tasks; the same command asks again."
+        for name, scores in given.items()
+        if None in scores
+    ]
 
 
 class _Table:
@@ -101,12 +117,16 @@ class _Table:
         return {name: Group(tasks=tasks, steps=steps, estimates=found) for name, found in means.items()}
 
 
-def _columns(scores: list[list[StepScore]]) -> dict[str, np.ndarray]:
-    """A column for each of STEP_METRICS, and for task success and the strict one."""
+def _columns(scores: list[list[StepScore | None]]) -> dict[str, np.ndarray]:
+    """A column for each of STEP_METRICS, and for task success and the strict one; NaN where an answer is missing."""
     flat = [score for steps in scores for score in steps]
-    columns = {metric: np.array([float(getattr(score, metric)) for score in flat]) for metric in STEP_METRICS}
+    columns = {
+        metric: np.array([np.nan if score is None else float(getattr(score, metric)) for score in flat])
+        for metric in STEP_METRICS
+    }
     for task, step in (("task", "step"), ("strict_task", "strict_step")):
-        at_first = ([float(all(getattr(s, step) for s in steps))] + [np.nan] * (len(steps) - 1) for steps in scores)
+        whole = [np.nan if None in steps else float(all(getattr(s, step) for s in steps)) for steps in scores]
+        at_first = ([right] + [np.nan] * (len(steps) - 1) for right, steps in zip(whole, scores, strict=True))
         columns[task] = np.concatenate(list(at_first))
     return columns
 
@@ -119,6 +139,8 @@ def _mistakes(trajectories: list[Trajectory], answers: dict[tuple[str, int], Off
             if not is_scored(step):
                 continue
             given = answers[trajectory.trajectory_id, place]
+            if no_answer(given.problem):
+                continue
             if not score_action(given.action, step).strict_step:
                 answered = "(no action)" if given.action is None else _described(given.action, step)
                 counts[_described(step.action, step), answered] += 1

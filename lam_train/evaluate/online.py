@@ -11,10 +11,10 @@ from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.rollouts import rollouts
 from lam_train.apps.application import Application
 from lam_train.collect.trajectories.store import ShardStore
-from lam_train.errors import UserError
+from lam_train.errors import Fault, UserError
 from lam_train.evaluate.acting import ActingSettings, LoadPolicy, families_in_turn
 from lam_train.evaluate.acting_results import ActingReport
-from lam_train.evaluate.online_scores import online_report
+from lam_train.evaluate.online_scores import online_report, unanswered
 from lam_train.records import Task, Trajectory
 from lam_train.report.recording import RecordedApplication
 from lam_train.train.progress import Progress
@@ -49,7 +49,8 @@ def evaluate_online(
 ) -> tuple[ActingReport, dict[str, list[Trajectory]]]:
     """Lets every policy do the tasks; returns the report and, by name, the episodes in the tasks' order.
 
-    Episodes go to episodes/NAME-00000.jsonl as they end; tasks that have one there already are not done again.
+    Episodes go to episodes/NAME-00000.jsonl as they end; tasks that have one there already are not done again, but for
+    those that the application or an endpoint broke. Raises Fault where an endpoint answered in no episode to its end.
     """
     if not policies or not tasks:
         raise UserError("nothing to evaluate: there are no models or no tasks")
@@ -57,6 +58,9 @@ def evaluate_online(
         name: _episodes_of(name, load, tasks, environments, episode, settings, output)
         for name, load in policies.items()
     }
+    for name, found in episodes.items():
+        if all(map(unanswered, found)):
+            raise Fault(f"{name}: {found[0].reason}, in all {len(found)} episodes; the same command makes them again")
     data = settings.data or "generated"
     report = online_report(tasks, episodes, settings, data, len(environments), episode.max_steps, list(notes))
     return report, episodes
@@ -73,7 +77,8 @@ def _episodes_of(
 ) -> list[Trajectory]:
     store = ShardStore(output / "episodes", name, Trajectory, shard_size=sys.maxsize)
     wanted = {task.task_id: task for task in tasks}
-    done = {t.task.task_id: t for t in store if wanted.get(t.task.task_id) == t.task}
+    # An error may be the application's or the endpoint's: when it is mended, the same command makes the episode again.
+    done = {t.task.task_id: t for t in store if wanted.get(t.task.task_id) == t.task and t.outcome != "error"}
     missing = [task for task in tasks if task.task_id not in done]
     if done:
         log.info("%s: %d of %d episodes are there already", name, len(done), len(tasks))
@@ -96,6 +101,9 @@ def _episodes_of(
         store.close()
         for environment in recorded:
             environment.finish()
+    broken = [t for t in done.values() if t.outcome == "error"]
+    if broken:
+        log.warning("%s: %d episodes are made again by the same command: %s", name, len(broken), broken[0].reason)
     return [done[task.task_id] for task in tasks]
 
 

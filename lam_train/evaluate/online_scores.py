@@ -6,20 +6,27 @@ import numpy as np
 
 from lam_train.evaluate.acting import ActingSettings, cluster_of, groups_of
 from lam_train.evaluate.acting_results import ActingReport, Group, OnlineRow, PairedDifference, Score
-from lam_train.evaluate.action_metrics import score_action
+from lam_train.evaluate.action_metrics import no_answer, score_action
 from lam_train.evaluate.statistics import LEVEL, Estimate, compared
-from lam_train.records import FAILURES, Task, Trajectory
+from lam_train.records import FAILURES, Step, Task, Trajectory
 
 EXPERT = "expert"  # the row that failed episodes are compared with
 
 
 def cause_of(trajectory: Trajectory) -> str:
-    """Why an episode is no success: one of `FAILURES`, or "unsure"."""
+    """Why an episode is no success: one of `FAILURES`, "unsure", or "no answer"."""
+    if unanswered(trajectory):
+        return "no answer"
     if trajectory.outcome == "error":
         return "application error"
     if trajectory.outcome == "unsure":
         return "unsure"
     return next((cause for cause in FAILURES if trajectory.reason.startswith(cause)), trajectory.reason or "unknown")
+
+
+def unanswered(trajectory: Trajectory) -> bool:
+    """Whether the episode ended because an endpoint gave no answer: it tells nothing about the policy."""
+    return trajectory.outcome == "error" and no_answer(trajectory.reason)
 
 
 def divergence(trajectory: Trajectory, expert: Trajectory) -> str:
@@ -55,7 +62,8 @@ def online_report(
     notes: list[str],
 ) -> ActingReport:
     """All numbers. Success, times and steps are over tasks, latency and shares of steps over steps; `episodes` by
-    policy in the tasks' order."""
+    policy in the tasks' order. Where an endpoint gave no answer, the episode is in no mean over tasks, and the step in
+    none over steps; the notes say how many there are. An episode that the application broke is no success."""
     clusters = [cluster_of(task, settings) for task in tasks]
     columns = {name: _columns(trajectories) for name, trajectories in episodes.items()}
     means, differences = compared(columns, clusters, settings.resamples, settings.seed)
@@ -63,6 +71,8 @@ def online_report(
         group: _groups({name: [t for t in found if keep(t.task)] for name, found in episodes.items()}, settings)
         for group, keep in groups_of(tasks).items()
     }
+    # A row of a table compares all policies: a group that one of them has no episode in is none.
+    groups = {name: found for name, found in groups.items() if all("success" in g.estimates for g in found.values())}
     experts = {t.task.task_id: t for t in episodes.get(EXPERT, []) if t.outcome == "success"}
     return ActingReport(
         kind="online",
@@ -85,8 +95,19 @@ def online_report(
         differences=[
             PairedDifference(name=name, baseline=earlier, estimates=found) for name, earlier, found in differences
         ],
-        notes=notes,
+        notes=[*notes, *_unanswered(episodes)],
     )
+
+
+def _unanswered(episodes: dict[str, list[Trajectory]]) -> list[str]:
+    """A note for each policy that was left without an answer."""
+    counts = {name: sum(map(unanswered, found)) for name, found in episodes.items()}
+    return [
+        f"{name}: {count} of {len(episodes[name])} episodes ended because the endpoint gave no answer. They are in no "
+        "mean over tasks; the same command makes them again."
+        for name, count in counts.items()
+        if count
+    ]
 
 
 def seconds_of(trajectory: Trajectory) -> float:
@@ -95,8 +116,9 @@ def seconds_of(trajectory: Trajectory) -> float:
 
 
 def _columns(trajectories: list[Trajectory]) -> dict[str, np.ndarray]:
-    """Success of every episode; seconds and steps of the successful ones, NaN for the others."""
-    success = np.array([float(t.outcome == "success") for t in trajectories])
+    """Success of every episode, NaN where an endpoint gave no answer; seconds and steps of the successful ones, NaN for
+    the others."""
+    success = np.array([np.nan if unanswered(t) else float(t.outcome == "success") for t in trajectories])
     seconds = np.array([seconds_of(t) for t in trajectories])
     steps = np.array([float(len(t.steps)) for t in trajectories])
     return {
@@ -106,8 +128,13 @@ def _columns(trajectories: list[Trajectory]) -> dict[str, np.ndarray]:
     }
 
 
+def _decided(trajectory: Trajectory) -> list[Step]:
+    """The steps that the policy decided; of the last one the endpoint's time-outs would be all that is told."""
+    return [step for step in trajectory.steps if not no_answer(step.problem)]
+
+
 def _step_columns(trajectories: list[Trajectory]) -> dict[str, np.ndarray]:
-    steps = [step for t in trajectories for step in t.steps]
+    steps = [step for t in trajectories for step in _decided(t)]
     return {
         "latency": np.array([step.seconds for step in steps]),
         "decision": np.array([step.decision_seconds for step in steps]),
@@ -150,7 +177,7 @@ def _groups(episodes: dict[str, list[Trajectory]], settings: ActingSettings) -> 
 
 def _step_estimates(trajectories: list[Trajectory], settings: ActingSettings) -> dict[str, Estimate]:
     """Means over all steps of all episodes; what is drawn again are the tasks."""
-    clusters = [cluster_of(t.task, settings) for t in trajectories for _ in t.steps]
+    clusters = [cluster_of(t.task, settings) for t in trajectories for _ in _decided(t)]
     if not clusters:
         return {}
     return compared({"": _step_columns(trajectories)}, clusters, settings.resamples, settings.seed)[0][""]

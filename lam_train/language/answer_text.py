@@ -10,16 +10,19 @@ _STRICT = {"object_pairs_hook": lambda pairs: _once(pairs), "parse_constant": la
 def json_object(text: str) -> dict:
     """The first JSON object of a text, behind prose or a code fence; what follows it is not read.
 
-    Raises AnswerError where there is none, where a key stands twice, and for NaN and infinities.
+    Raises AnswerError where there is none, where a key stands twice, and for what could not be written down again: NaN,
+    infinities (1e400 is one), half a surrogate pair.
     """
     decoder = json.JSONDecoder(**_STRICT)
     start, first = text.find("{"), None
     while start >= 0:
         try:
-            return decoder.raw_decode(text, start)[0]
+            found = decoder.raw_decode(text, start)[0]
+            json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # as the record of the step is written
+            return found
         except json.JSONDecodeError as error:
             first = first or f"not JSON: {error.msg} at character {error.pos}"
-        except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 100,000 brackets
+        except (ValueError, RecursionError) as error:  # 5,000 digits, 100,000 brackets, half a pair
             raise AnswerError(f"not JSON: {error}") from None
         start = text.find("{", start + 1)
     raise AnswerError(first or "no JSON object in the answer")

@@ -34,7 +34,7 @@ def tasks_of(recipe: Recipe) -> tuple[list[Task], dict[str, list[str]]]:
         templates = template_descriptions(settings.application)
         return tasks_of_plans(plans, settings.application, templates, settings.splits[0], settings.seed)
     if settings.tasks is not None:
-        return read_tasks(settings.tasks), {}
+        return read_tasks(settings.tasks, "trajectories.tasks"), {}
     if settings.application != "writer":
         raise UserError("trajectories.tasks: give a JSONL file of tasks; only Writer's are generated")
     from lam_train.apps.writer.tasks.generate import generate_tasks

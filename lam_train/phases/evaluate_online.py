@@ -44,7 +44,7 @@ def compare(
 def all_tasks(recipe: Recipe, settings: EvaluateOnlineSettings) -> list[Task]:
     """The tasks of the settings' file or folder, or Writer's own, as `make_tasks` makes them."""
     if settings.data is not None:
-        return read_tasks(settings.data)
+        return read_tasks(settings.data, "evaluate_online.data")
     from lam_train.apps.writer.tasks.generate import generate_tasks
 
     return generate_tasks(recipe.tasks)

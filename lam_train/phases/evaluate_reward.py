@@ -5,6 +5,8 @@ import logging
 from pathlib import Path
 from random import Random
 
+import numpy as np
+
 from lam_train.agent.trained_format import trained_format
 from lam_train.collect.trajectories.store import read_trajectories
 from lam_train.errors import UserError
@@ -91,11 +93,11 @@ def _scores(
     known = {id: row["score"] for id, row in json.loads(before.read_text()).items()} if before.exists() else {}
     scores = {sample.id: known[sample.id] for sample in samples if sample.id in known}
     counts = dict(reader.counts) | {"steps scored before": len(scores)}
-    left = [sample for sample in samples if sample.id not in scores]
-    if left:
-        left = fitting(Samples(left), recipe, "steps", counts)
+    fit = fitting(Samples(samples), recipe, "steps", counts)  # all: what is left of them may be what does not fit
+    left = fit.without(np.flatnonzero([id in scores for id in fit.ids]))
+    counts["steps"] = len(left)
     log.info("%s: %s", name, ", ".join(f"{number} {what}" for what, number in counts.items() if number))
-    if not left:
+    if not len(left):
         return scores, judged
     model = RewardModel.load(folder, DTYPES[recipe.engine.dtype])
     loader = validation_loader(recipe, left, ALONE)

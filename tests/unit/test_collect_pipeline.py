@@ -118,6 +118,32 @@ def test_without_any_source(tmp_path):
         collect_plans(CollectSettings(packages=[], progress="never"), tmp_path)
 
 
+def test_a_query_log_alone_gives_its_tasks_and_leaves_pairs_alone(cache, tmp_path):
+    collect_plans(settings(cache), tmp_path / "out")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    report = collect_plans(settings(cache, packages=[], query_log=str(FIXTURES / "queries.tsv")), tmp_path / "out")
+    assert report.queries["needs_a_plan"] == 2
+    after = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    assert len(after.pop("queries.jsonl").splitlines()) == 2 and after == before
+
+
+def test_a_wrong_path_of_a_query_log_is_said_before_anything_is_written(cache, tmp_path):
+    with pytest.raises(UserError, match=r"collect\.query_log: /nowhere\.tsv: no such file"):
+        collect_plans(settings(cache, query_log="/nowhere.tsv"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(FIXTURES / "wikihow.json", tmp_path)
+    shutil.copy(FIXTURES / "queries.tsv", tmp_path)
+    (tmp_path / "own.jsonl").write_text('{"task_id": "mine/1", "task": "Make it bold", "plan": ["Press Ctrl+B."]}\n')
+    paths = {"own": "~/own.jsonl", "wikihow": "~/wikihow.json", "query_log": "~/queries.tsv", "output": "~/plans"}
+    collect_plans(CollectSettings(packages=[], progress="never", **paths))
+    assert (tmp_path / "plans" / "queries.jsonl").exists() and not (tmp_path / "~").exists()
+
+
 def test_an_id_that_comes_twice_is_refused(cache, tmp_path):
     own = tmp_path / "own.jsonl"
     own.write_text('{"task_id": "mine/1", "task": "Make it bold", "plan": ["Press Ctrl+B."]}\n' * 2)

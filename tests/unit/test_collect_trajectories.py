@@ -1,5 +1,6 @@
 """Collecting trajectories in a toy word processor: stages, counts, planned execution, store, resumption."""
 
+import errno
 import json
 import os
 
@@ -17,19 +18,19 @@ from lam_train.collect.trajectories.keeper import Keeper
 from lam_train.collect.trajectories.pipeline import CollectTrajectoriesSettings, collect_trajectories
 from lam_train.collect.trajectories.planner import instantiate
 from lam_train.collect.trajectories.store import FolderLock, ShardStore, read_trajectories
-from lam_train.collect.trajectories.task_source import select
-from lam_train.errors import UserError
+from lam_train.collect.trajectories.task_source import read_tasks, select
+from lam_train.errors import Fault, UserError
 from lam_train.records import Action, Control, Observation, Previous, State, Step, Trajectory
 from tests.unit.toy_document import ToyDocument, toy_document_task
 
 EXPERT = ExpertSettings(kind="tests.unit.toy_document:toy_expert")
 
 
-def collect(folder, tasks, **settings):
+def collect(folder, tasks, crashes=("toy-0006",), **settings):
     opened = []
 
     def open_environments():
-        opened.extend(ToyDocument(crashes=["toy-0006"]) for _ in range(2))
+        opened.extend(ToyDocument(crashes=crashes) for _ in range(2))
         return opened
 
     settings = CollectTrajectoriesSettings(application="toy", output=str(folder), **settings)
@@ -79,8 +80,9 @@ def test_going_on_adds_what_is_missing_and_opens_nothing_when_all_is_there(tmp_p
     episodes = list(read_trajectories(tmp_path))
     assert episodes[:2] == first and counts.all["tasks"] == len(episodes) == 6 and opened
     assert len({episode.trajectory_id for episode in episodes}) == 6
+    whole, _ = collect(tmp_path, TASKS, crashes=[])  # the episode that the application broke is made again
     again, opened = collect(tmp_path, TASKS)
-    assert again.as_dict() == counts.as_dict() and not opened
+    assert again.as_dict() == whole.as_dict() and not opened
 
 
 def test_what_is_interrupted_is_counted_all_the_same(tmp_path):
@@ -139,6 +141,48 @@ def test_a_line_that_the_disk_takes_in_pieces_is_whole(tmp_path, monkeypatch):
     assert [e.trajectory_id for e in store] == ["t0", "t1"]
 
 
+def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
+    """One that stayed would be glued to the next record, and to what the summary reads."""
+    store = ShardStore(tmp_path, "episodes", Trajectory, 3)
+    store.append(episode(0))
+    with monkeypatch.context() as disk:
+        fill(disk, after=50)
+        with pytest.raises(Fault, match="No space left on device; all earlier records are kept"):
+            store.append(episode(1))
+    assert [e.trajectory_id for e in store] == ["t0"]
+    store.append(episode(2))
+    assert [e.trajectory_id for e in store] == ["t0", "t2"]
+
+
+def fill(monkeypatch, after: int) -> None:
+    """A disk that takes so many bytes more."""
+    write, left = os.write, [after]
+
+    def full(file, data):
+        data = data[: left[0]]
+        left[0] -= len(data)
+        if not data:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", full)
+
+
+def test_a_full_disk_is_the_error_that_is_told(tmp_path, monkeypatch, caplog):
+    """Not what breaks after it, when counts and card are written to the same disk."""
+
+    def no_room(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk, pytest.raises(Fault, match=r"episodes-00000\.jsonl: No space left"):
+        fill(disk, after=3000)
+        disk.setattr("lam_train.collect.trajectories.results.card_text", no_room)
+        collect(tmp_path, TASKS)
+    assert "counts.json and README.md are not up to date: [Errno 28]" in caplog.text
+    counts, _ = collect(tmp_path, TASKS)
+    assert counts.all["tasks"] == 6
+
+
 def test_shards_are_filled_and_gone_on_with(tmp_path):
     for number in range(7):  # opened anew for every record
         store = ShardStore(tmp_path, "episodes", Trajectory, 3)
@@ -159,7 +203,33 @@ def test_two_collections_do_not_share_a_folder(tmp_path):
     FolderLock(tmp_path).release()
 
 
+# -- Episodes that the application broke ------------------------------------------------------------------------------
+
+
+def test_what_the_application_broke_is_made_again_and_counted_once(tmp_path, caplog):
+    broken, _ = collect(tmp_path, TASKS, samples=True, ufo_folders=True)
+    assert (broken.all["tasks"], broken.all["broken"], broken.all["success"]) == (6, 1, 2)
+    assert "the application broke 1 episodes; the same command makes them again" in caplog.text
+    caplog.clear()
+    counts, _ = collect(tmp_path, TASKS, crashes=[], samples=True, ufo_folders=True)
+    assert (counts.all["tasks"], counts.all["broken"], counts.all["success"]) == (6, 0, 3)
+    assert "broke" not in caplog.text
+    outcomes = [e.outcome for e in read_trajectories(tmp_path) if e.task.task_id == "toy-0006"]
+    assert outcomes == ["error", "success"]  # what happened is kept
+    samples = (tmp_path / "samples" / "fail.jsonl").read_text()
+    assert "toy-0006" not in samples and "toy-0006" in (tmp_path / "samples" / "success.jsonl").read_text()
+    files = [file for file in (tmp_path / "ufo" / "dataflow").rglob("*.json") if "0006" in file.name]
+    assert [file.parent.name for file in files] == ["execution_pass"]
+
+
 # -- Tasks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_without_tasks_is_named_by_its_key(tmp_path):
+    with pytest.raises(UserError, match=f"^evaluate_online.data={tmp_path}: no .jsonl file of tasks there$"):
+        read_tasks(tmp_path, "evaluate_online.data")
+    with pytest.raises(UserError, match=f"^{tmp_path}: no .jsonl file of tasks there$"):
+        read_tasks(tmp_path)
 
 
 def test_selection_is_a_sample_that_depends_on_the_seed_alone():

@@ -7,6 +7,7 @@ import pytest
 from chat_server import endpoint
 
 from lam_train.agent.episode import EpisodeSettings
+from lam_train.collect.evolve.evolve_plans import read_answer
 from lam_train.collect.trajectories.agreement import JudgeAgreement
 from lam_train.collect.trajectories.canvas_diff import canvas_diff
 from lam_train.collect.trajectories.collection import Collection
@@ -295,6 +296,27 @@ def test_a_judgement_that_cannot_be_read_is_unsure():
     bad = read_judgement(ids, '{"task_complete": "probably", "task_quality": "good"}')
     assert bad.task_complete == "unsure" and bad.problem.startswith("unreadable")
     assert read_judgement(ids, "yes").problem.startswith("unreadable")
+
+
+UNREADABLE = ['"\\ud83d"', "9" * 5000, "[" * 100_000, "1e400"]
+
+
+@pytest.mark.parametrize("value", UNREADABLE, ids=["half a pair", "digits", "nested", "infinite"])
+def test_what_could_not_be_written_down_is_unreadable(value):
+    """Else the record of the answer could not be stored, or reading it ended the run, at each resumption again."""
+    action = f'{{"step": {value}, "function": "click_input", "args": {{}}}}'
+    plan = read_plan(toy_document_task(0), f'{{"actions_plan": [{action}]}}', POOL, free=False)
+    judgement = read_judgement(
+        {"task_id": "t", "trajectory_id": "t.p"}, f'{{"task_complete": "yes", "complete_judgement": {value}}}'
+    )
+    pair = TaskPlan(task_id="p", task="Make it bold", plan=["Press Bold"])
+    evolved = read_answer(pair, 1, f'{{"task": "Make it red", "plan": ["Press Red"], "why": {value}}}')
+    for record in (plan, judgement, evolved):
+        assert record.problem.startswith("unreadable")
+        record.model_dump_json()
+    assert "unreadable" in read_filter(f'{{"judge": true, "thought": {value}}}')["problem"]
+    lines = json.dumps({"actions_plan": f"{action}\n{action}"})
+    assert read_plan(toy_document_task(0), lines, POOL, free=False).problem.startswith(("unreadable", "no plan"))
 
 
 # -- Documents, agreement, templates ----------------------------------------------------------------------------------

@@ -129,6 +129,12 @@ def test_an_answer_without_text_is_empty(body):
     assert (reply.text, reply.prompt_tokens, reply.answer_tokens) == ("", None, None)
 
 
+def test_half_a_surrogate_pair_in_an_answer_is_replaced():
+    """It could not be written into a trajectory."""
+    with endpoint(lambda _: (200, completion("a \ud83d b"))) as (url, _), client(url) as asked:
+        assert asked.ask(ASKED).text == "a ? b"
+
+
 def test_a_slow_answer_is_a_failure():
     release = threading.Event()
     with endpoint(lambda body: release.wait(10) and "") as (url, _), client(url, timeout_s=0.2) as asked:

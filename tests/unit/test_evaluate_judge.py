@@ -104,7 +104,19 @@ def test_what_a_verdict_may_look_like(change, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"Subtask1": "Yes"}', '{"Subtask1": "Yes", "Subtask3": []}', "{" * 5000]
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"Subtask1": "Yes"}',
+        '{"Subtask1": "Yes", "Subtask3": []}',
+        "{" * 5000,
+        '{"Subtask1": ' + "9" * 5000 + "}",
+        '{"Subtask1": ' + "[" * 100_000,
+        '{"Subtask1": "\\ud83d"}',
+    ],
 )
 def test_what_cannot_be_read_is_a_problem_not_an_error(text):
     assert read_verdict(FIRST, text).problem.startswith("unreadable")

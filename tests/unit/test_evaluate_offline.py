@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lam_train.agent.policy import Decision
-from lam_train.errors import UserError
+from lam_train.errors import Fault, UserError
 from lam_train.evaluate.acting import check_identities, chosen_tasks, families_in_turn
 from lam_train.evaluate.acting_results import ActingReport, OfflineAnswer, OfflineRow
 from lam_train.evaluate.action_metrics import StepScore, score_action
@@ -195,6 +195,8 @@ def test_each_part_of_an_action_is_scored_alone(change, wrong):
         ("insert_table", {"rows": 2, "columns": 3}, {"columns": 3.0, "rows": "2"}, True),
         ("insert_table", {"rows": 2, "columns": 3}, {"rows": 3, "columns": 2}, False),
         ("insert_table", {"rows": 1, "columns": 3}, {"rows": True, "columns": 3}, False),
+        ("insert_table", {"rows": 10**400, "columns": 3}, {"rows": 2, "columns": 3}, False),
+        ("insert_table", {"rows": 10**400, "columns": 3}, {"rows": str(10**400), "columns": 3}, True),
         ("set_edit_text", {"text": " 2 \n x"}, {"text": "2 x"}, True),
         ("set_edit_text", {"text": "2.0"}, {"text": "2"}, False),
         ("set_edit_text", {"text": "Fee"}, {"text": "fee"}, False),
@@ -249,6 +251,47 @@ def test_stopped_anywhere_it_goes_on_and_asks_nothing_twice(evaluated, tmp_path)
         raise AssertionError("loaded although nothing is missing")
 
     evaluate_offline({"untrained": refuse}, TRAJECTORIES, settings(), tmp_path)
+
+
+class Silent(Scripted):
+    """An endpoint that gives no answer in these tasks behind their first state."""
+
+    def __init__(self, *numbers):
+        super().__init__(perfect)
+        self.numbers = numbers
+
+    def decide(self, states):
+        return [
+            Decision(action=None, problem="no answer: timed out")
+            if state.previous and int(state.request.split()[-1]) in self.numbers
+            else super(Silent, self).decide([state])[0]
+            for state in states
+        ]
+
+
+def test_a_state_without_an_answer_is_no_mistake_and_asked_again(tmp_path, caplog):
+    """Three of 19; among them the only third step, so that there is no mean over third steps."""
+    policies = {"even": lambda: Scripted(flawed), "endpoint": lambda: Silent(1, 9)}
+    report, rows = evaluate_offline(policies, TRAJECTORIES, settings(), tmp_path)
+    score = report.scores[1]
+    assert set(means(score).values()) == {1.0} and score.mistakes == []
+    assert [row.scores["endpoint"].count(None) for row in rows] == [0, 1, 0, 0, 0, 0, 0, 0, 2]
+    assert set(score.by_step) == {"1", "2"}
+    assert report.differences[0].estimates["task"].mean == pytest.approx(3 / 7)  # the even ones are right in 4 of 7
+    assert "endpoint: 3 states had no answer: timed out; the same command asks again" in caplog.text
+    write_offline_report(report, rows, TRAJECTORIES, settings(), tmp_path)
+    assert "- endpoint: 3 of 19 states had no answer" in (tmp_path / "evaluation.md").read_text()
+    fresh = Scripted(perfect)
+    again, _ = evaluate_offline(policies | {"endpoint": lambda: fresh}, TRAJECTORIES, settings(), tmp_path)
+    assert (fresh.asked, again.notes, again.scores[1].estimates["task"].mean) == (3, [], 1.0)
+
+
+def test_where_no_trajectory_is_answered_whole_there_is_no_report(tmp_path):
+    two = [TRAJECTORIES[0], TRAJECTORIES[-1]]
+    report, rows = evaluate_offline({"a": lambda: Silent(9)}, two, settings(), tmp_path / "a")
+    write_offline_report(report, rows, two, settings(), tmp_path / "a")
+    with pytest.raises(Fault, match="a: no trajectory has an answer to each step; the same command asks again"):
+        evaluate_offline({"a": lambda: Silent(0, 9)}, two, settings(), tmp_path / "b")
 
 
 def test_a_step_that_was_refused_is_history_and_no_reference(tmp_path):

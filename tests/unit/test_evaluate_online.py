@@ -10,7 +10,7 @@ from toy_application import Toy, toy_task
 
 from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.policy import Decision
-from lam_train.errors import UserError
+from lam_train.errors import Fault, UserError
 from lam_train.evaluate.acting_results import ActingReport, OnlineRow
 from lam_train.evaluate.online import EvaluateOnlineSettings, evaluate_online
 from lam_train.evaluate.online_scores import divergence, online_report
@@ -241,6 +241,63 @@ def test_an_application_that_stays_broken_counts_as_a_failure(tmp_path):
     assert report.scores[0].failures == {"application error": 1}
     assert report.scores[0].retries == 1
     assert "steps" not in report.scores[0].estimates  # of no success
+
+
+def test_an_episode_that_broke_is_made_again_by_the_same_command(tmp_path, caplog):
+    for breaks, outcome in ((-1, "error"), (0, "success")):
+        toy = Toy(breaks={"toy-5": breaks})
+        report, episodes = evaluate_online({"expert": Clever}, WAYED[4:], [toy], EPISODE, settings(), tmp_path)
+        assert [t.outcome for t in episodes["expert"]] == ["success", outcome]
+        assert report.scores[0].estimates["success"].mean == (0.5 if breaks else 1.0)
+        assert ("1 episodes are made again by the same command: application error" in caplog.text) == bool(breaks)
+        caplog.clear()
+    assert len(toy.seeds) == 1  # the other one was there
+
+
+class Silent(Clever):
+    """An endpoint that is gone: it answers the first state of these tasks, and no other."""
+
+    name = "silent"
+
+    def __init__(self, *numbers):
+        self.numbers = numbers
+
+    def decide(self, states):
+        numbers = [WAYS.index(state.request.partition("(")[2].partition(")")[0]) for state in states]
+        return [
+            Decision(action=None, problem="no answer: timed out")
+            if number in self.numbers and state.previous
+            else Decision(action=self.act(state))
+            for number, state in zip(numbers, states, strict=True)
+        ]
+
+
+def test_an_endpoint_that_is_gone_says_nothing_about_the_policy(tmp_path, caplog):
+    policies = {"expert": Clever, "endpoint": lambda: Silent(1, 4)}
+    report, episodes = evaluate_online(policies, WAYED[:5], [Toy()], EPISODE, settings(), tmp_path)
+    expert, silent = report.scores
+    assert [t.outcome for t in episodes["endpoint"]] == ["success", "error", "success", "success", "error"]
+    assert silent.estimates["success"].mean == 1.0  # of three
+    assert silent.failures == {"no answer": 2}
+    assert silent.estimates["unreadable"].mean == 0.0
+    assert silent.groups["sort"].estimates["success"].mean == 1.0  # of one of two
+    assert report.differences[0].estimates["success"].mean == 0.0
+    assert "2 episodes are made again by the same command: no answer: timed out" in caplog.text
+    write_online_report(report, WAYED[:5], episodes, settings(), tmp_path)
+    page = (tmp_path / "evaluation.md").read_text()
+    assert "- endpoint: 2 of 5 episodes ended because the endpoint gave no answer. They are in no mean" in page
+    again, _ = evaluate_online(policies | {"endpoint": Clever}, WAYED[:5], [Toy()], EPISODE, settings(), tmp_path)
+    assert (again.scores[1].failures, again.notes) == ({}, [])
+    assert again.scores[1].estimates["success"] == expert.estimates["success"]
+
+
+def test_a_group_without_any_answer_is_no_group_and_nothing_at_all_is_a_fault(tmp_path):
+    policies = {"expert": Clever, "endpoint": lambda: Silent(3, 4)}
+    report, episodes = evaluate_online(policies, WAYED[2:5], [Toy()], EPISODE, settings(), tmp_path)
+    assert set(report.scores[0].groups) == {"single operations", "type"}
+    write_online_report(report, WAYED[2:5], episodes, settings(), tmp_path)
+    with pytest.raises(Fault, match="endpoint: no answer: timed out, in all 2 episodes; the same command"):
+        evaluate_online(policies, WAYED[3:5], [Toy()], EPISODE, settings(), tmp_path)
 
 
 def test_nothing_to_evaluate_is_said(tmp_path):

@@ -12,7 +12,7 @@ from lam_train.agent.policy import Decision
 from lam_train.collect.exploration.explore import ExploreSettings, explore, failed_tasks
 from lam_train.collect.exploration.selection import effective_actions, select_successes
 from lam_train.collect.trajectories.store import read_trajectories
-from lam_train.errors import UserError
+from lam_train.errors import Fault, UserError
 from lam_train.recipe import compose_recipe
 from lam_train.records import Action, Step, Task, Trajectory, write_jsonl
 from tests.hand_made import trajectory
@@ -87,6 +87,16 @@ def test_a_task_that_the_expert_did_once_is_not_tried(tmp_path):
     again = Trajectory(trajectory_id="again", task=toy(0), policy="expert", steps=[], outcome="success")
     write_jsonl(tmp_path / "expert" / "episodes-00001.jsonl", [again])
     assert [task.task_id for task in failed_tasks(ExploreSettings(expert=expert))] == ["toy-1"]
+
+
+def test_a_task_whose_broken_episode_was_made_again_is_tried_where_it_failed_then(tmp_path):
+    expert = of_expert(tmp_path, {0: "error", 1: "error", 2: "error"})
+    again = [
+        Trajectory(trajectory_id=f"again {n}", task=toy(n), policy="expert", steps=[], outcome=outcome)
+        for n, outcome in ((0, "fail"), (1, "success"))
+    ]
+    write_jsonl(tmp_path / "expert" / "episodes-00001.jsonl", again)
+    assert [task.task_id for task in failed_tasks(ExploreSettings(expert=expert))] == ["toy-0"]
 
 
 def test_parts_share_the_tasks_without_a_lost_or_doubled_one(tmp_path):
@@ -187,6 +197,21 @@ def test_an_episode_that_the_application_broke_is_made_again(tmp_path):
     assert made(settings) == Counter({"toy-1": 4})
     run(settings)
     assert made(settings) == Counter({"toy-0": 4, "toy-1": 4})
+
+
+def test_the_first_error_is_told_not_what_the_summary_breaks_at(tmp_path, monkeypatch, caplog):
+    """On a full disk neither the episode nor the counts can be written."""
+    settings = ExploreSettings(expert=of_expert(tmp_path, {0: "fail"}), output=str(tmp_path / "out"))
+
+    def no_room(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk, pytest.raises(Fault, match="No space left on device; all earlier records"):
+        disk.setattr("lam_train.collect.trajectories.store.os.write", no_room)
+        disk.setattr("lam_train.collect.exploration.explore.write_jsonl", no_room)
+        run(settings)
+    assert "selected/ are not up to date: [Errno 28]" in caplog.text
+    assert run(settings).all["rollouts"] == 4
 
 
 def test_a_task_that_was_won_often_enough_is_left_alone(tmp_path):

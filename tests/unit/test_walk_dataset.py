@@ -1,19 +1,21 @@
 """What becomes of a walk's results: pairs, splits, counts, and what is evolved from them; no Writer is needed."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from lam_train.apps.writer.settings import WriterSettings
 from lam_train.apps.writer.walk import evolve
 from lam_train.apps.writer.walk.card import shape
-from lam_train.apps.writer.walk.collection import reviewed, unique_pairs, write_dataset
+from lam_train.apps.writer.walk.collection import collect_application_plans, reviewed, unique_pairs, write_dataset
 from lam_train.apps.writer.walk.driver import digest_of
-from lam_train.apps.writer.walk.evolution import Walk, reworded
+from lam_train.apps.writer.walk.evolution import Walk, evolve_application_plans, reworded
 from lam_train.apps.writer.walk.pairs import choose, open_tab, press_button
 from lam_train.apps.writer.walk.plans import Act, Draft, Move, Result, Wish
-from lam_train.apps.writer.walk.settings import WalkSettings
+from lam_train.apps.writer.walk.settings import EvolveWalkSettings, WalkSettings
 from lam_train.apps.writer.walk.wording import task_of
 from lam_train.collect.trajectories.store import ShardStore
 from lam_train.errors import UserError
@@ -202,6 +204,19 @@ def test_other_wordings_keep_the_plan_and_the_split(folder):
         assert evolved.plan == plans[id]
         assert evolved.task.casefold() != walk.tasks[f"libreoffice-writer-walk/{id}"].casefold()
         assert evolved.split == walk.splits[evolved.page]
+
+
+def test_a_tilde_is_the_home_folder(folder, monkeypatch):
+    """Both recipes, with nothing left to do in a Writer."""
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("lam_train.apps.writer.walk.collection.walk", lambda *_: None)
+    (folder / "again").mkdir()
+    shutil.copytree(folder / "walk", folder / "again" / "walk")
+    assert collect_application_plans(WalkSettings(output="~/again"), WriterSettings()) == folder / "again"
+    evolved = EvolveWalkSettings(data="~/", output="~/evolved", values=0, compositions=0)
+    assert evolve_application_plans(evolved, WriterSettings()) == folder / "evolved"
+    assert (folder / "evolved" / "train.jsonl").exists() and not (folder / "~").exists()
 
 
 def test_a_folder_without_a_walk_is_named(tmp_path):

@@ -14,6 +14,7 @@ from lam_train.apps.writer.tasks.generate import load_sources
 from lam_train.apps.writer.tasks.splits import assert_disjoint
 from lam_train.collect.evolve.evolve_tasks import MOVES, Evolution, Moves
 from lam_train.collect.trajectories.card import table
+from lam_train.collect.trajectories.collection import last_of_tasks
 from lam_train.collect.trajectories.experts import ExpertSettings
 from lam_train.collect.trajectories.pipeline import CollectTrajectoriesSettings, collect_trajectories
 from lam_train.collect.trajectories.store import read_trajectories
@@ -81,7 +82,7 @@ def _parents(
 def _keep(folder: Path, parents: Sequence[Task], proposed: Sequence[Task], counts: Counter) -> list[Task]:
     """Writes tasks.jsonl, evolution.json and evolution.md."""
     wanted = {task.task_id for task in proposed}
-    episodes = [episode for episode in read_trajectories(folder) if episode.task.task_id in wanted]
+    episodes = [episode for episode in last_of_tasks(read_trajectories(folder)) if episode.task.task_id in wanted]
     kept = [episode.task for episode in episodes if episode.outcome == "success"]
     write_jsonl(folder / "tasks.jsonl", sorted(kept, key=lambda task: task.task_id))
     rows = [_row(move, counts, episodes) for move in MOVES]

@@ -60,7 +60,7 @@ def count(tasks: Iterable[Task], episodes: Iterable[Trajectory], kept: Iterable[
         counts.seconds += episode.seconds
         counts.steps += len(episode.steps)
         if episode.outcome == "error":
-            counts.reasons["application error"] += 1
+            counts.reasons[short_reason(episode.reason)] += 1  # "application error" or "no answer"
             continue
         add(task, "rollouts")
         if task.task_id not in tried:

@@ -75,7 +75,8 @@ def failed_tasks(settings: ExploreSettings) -> list[Task]:
         if episode.task.split == settings.split:
             tasks.setdefault(episode.task.task_id, episode.task)
             outcomes.setdefault(episode.task.task_id, set()).add(episode.outcome)
-    failed = [task for task_id, task in tasks.items() if outcomes[task_id] <= {"fail", "unsure"}]
+    ended = {task_id: found - {"error"} for task_id, found in outcomes.items()}  # a broken one may have been made again
+    failed = [task for task_id, task in tasks.items() if ended[task_id] and ended[task_id] <= {"fail", "unsure"}]
     if not failed:
         raise UserError(
             f"explore.expert={settings.expert}: {len(tasks)} tasks of split {settings.split} there, and none that the "
@@ -120,9 +121,13 @@ def explore(
                     for environment in environments:
                         stack.callback(environment.close)
                     _roll(attempts, collection, load_policy(attempts.written.total()), environments, episode, settings)
-        finally:  # an interrupted exploration tells what it found so far
-            counts = _finish(collection, tasks, settings, shown)
-        return counts
+        except BaseException:  # an interrupted exploration tells what it found so far
+            try:
+                _finish(collection, tasks, settings, shown)
+            except Exception as error:  # a full disk breaks this too; the first error is the one to be told
+                log.warning("counts.json, README.md and selected/ are not up to date: %s", error)
+            raise
+        return _finish(collection, tasks, settings, shown)
 
 
 class _Attempts:

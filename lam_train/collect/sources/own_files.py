@@ -16,7 +16,7 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, dict]]:
 
     Raises UserError, with file and line, for a missing path, a line that is not JSON, or a row that is no object.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
         if not files:

@@ -44,7 +44,7 @@ def read(path: str | Path) -> tuple[list[QueryTask], Counter]:
     counts: Counter = Counter()
     asked: Counter = Counter()
     app_of: dict[str, str] = {}
-    for text, times in _queries(Path(path)):
+    for text, times in _queries(Path(path).expanduser()):
         query = " ".join(text.split()).lower().strip(" ?.!")
         counts["read"] += 1
         app = app_named_in(query)

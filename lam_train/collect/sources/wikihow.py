@@ -25,7 +25,7 @@ LICENSE = "CC-BY-NC-SA-3.0"
 
 def read(path: str | Path) -> Iterator[RawPair]:
     """A pair for each method of each article whose title or category names an application."""
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"collect.wikihow: {path}: no such file; give WikihowText_data.json or wikihowAll.csv")
     articles = _csv_articles(path) if path.suffix == ".csv" else _json_articles(path)

@@ -1,6 +1,7 @@
 """The folder of a collection: what it holds, and what it was begun with."""
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,5 +48,21 @@ class Collection:
                 )
 
     def done(self) -> set[str]:
-        """Ids of the tasks that have their episode."""
-        return {episode.task.task_id for episode in self.episodes}
+        """Ids of the tasks that have their episode: one that the application broke is made again."""
+        return {episode.task.task_id for episode in self.episodes if episode.outcome != "error"}
+
+    def last(self) -> Iterator[Trajectory]:
+        """Each task's episode; one that the application broke only where it was not made again since."""
+        return last_of_tasks(self.episodes)
+
+
+def last_of_tasks(episodes: Iterable[Trajectory]) -> Iterator[Trajectory]:
+    """The episodes without those that the application broke before the task's last one; what is broken comes last."""
+    broken, done = {}, set()
+    for episode in episodes:
+        if episode.outcome == "error":
+            broken[episode.task.task_id] = episode
+        else:
+            done.add(episode.task.task_id)
+            yield episode
+    yield from (episode for task_id, episode in broken.items() if task_id not in done)

@@ -10,12 +10,16 @@ def first_object(text: str, *keys: str) -> dict[str, Any] | None:
 
 
 def objects(text: str) -> list[dict[str, Any]]:
-    """The JSON objects of a text, from left to right; an object's own parts are not listed again."""
+    """The JSON objects of a text, from left to right; an object's own parts are not listed again.
+
+    What could not be written down again is passed over like what is no JSON: half a surrogate pair, NaN, infinities.
+    """
     found, decoder, place = [], json.JSONDecoder(), text.find("{")
     while place != -1:
         try:
             value, end = decoder.raw_decode(text, place)
-        except (json.JSONDecodeError, RecursionError):
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError):  # no JSON, a number of 5,000 digits, 100,000 brackets, half a pair
             end = place + 1
         else:
             found.append(value)

@@ -119,9 +119,15 @@ def collect_trajectories(
                 else:
                     _act(collection, tasks, who, environments, settings, episode, keeper)
             except BaseException:  # interrupted, or something broke: what is there is counted all the same
-                write_results(collection, settings.examples, settings.seed, _shown(settings, others))
+                try:
+                    write_results(collection, settings.examples, settings.seed, _shown(settings, others))
+                except Exception as error:  # a full disk breaks this too; the first error is the one to be told
+                    log.warning("counts.json and README.md are not up to date: %s", error)
                 raise
-        return finish(collection, settings, others)
+        counts = finish(collection, settings, others)
+    if counts.all["broken"]:
+        log.warning("the application broke %d episodes; the same command makes them again", counts.all["broken"])
+    return counts
 
 
 def import_results(settings: CollectTrajectoriesSettings) -> CollectionCounts:
@@ -137,7 +143,7 @@ def finish(collection: Collection, settings: CollectTrajectoriesSettings, others
     """What is written from the episodes: counts, card, and on request samples and UFO's folders."""
     counts = write_results(collection, settings.examples, settings.seed, _shown(settings, others))
     if settings.samples:
-        lines = write_samples(collection.episodes, collection.folder / "samples", settings.sample_format)
+        lines = write_samples(collection.last(), collection.folder / "samples", settings.sample_format)
         log.info("samples: %d of successes, %d of failures", lines["success"], lines["fail"])
     if settings.ufo_folders:
         files = write_ufo_folders(collection, collection.folder / "ufo")

@@ -13,9 +13,9 @@ log = logging.getLogger(__name__)
 
 
 def write_results(collection: Collection, examples: int, seed: int, settings: dict) -> CollectionCounts:
-    """Counts every episode in the folder, whatever run it came from."""
+    """Counts every task's last episode in the folder, whatever run it came from."""
     counts, shown, agreement = CollectionCounts(), Examples(examples, seed), JudgeAgreement()
-    for trajectory in collection.episodes:
+    for trajectory in collection.last():
         counts.add(trajectory)
         shown.add(trajectory)
         agreement.add(trajectory)

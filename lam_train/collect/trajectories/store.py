@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Generic
 
@@ -63,14 +64,19 @@ class ShardStore(Generic[RecordT]):
             self._index, self._lines = self._index + 1, 0
         path = self.folder / f"{self.name}-{self._index:05d}.jsonl"
         line = record.model_dump_json().encode() + b"\n"
+        whole = None
         try:
             if self._file is None:
                 self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
                 flush(self.folder)  # a new file's name is as lasting as its lines
+            whole = os.fstat(self._file).st_size
             while line:  # a write may be short; the rest follows
                 line = line[os.write(self._file, line) :]
             os.fsync(self._file)
         except OSError as error:
+            if whole is not None:  # half a line would spoil the next one, and what reads the folder meanwhile
+                with suppress(OSError):
+                    os.ftruncate(self._file, whole)
             raise Fault(f"{path}: {error.strerror}; all earlier records are kept, the same command goes on") from None
         self._lines += 1
 

@@ -14,12 +14,15 @@ from lam_train.errors import UserError
 from lam_train.records import Split, Task, TaskPlan, read_jsonl
 
 
-def read_tasks(path: str | Path) -> list[Task]:
-    """The tasks of a JSONL file, or of all that lie in a folder; raises UserError for a bad line."""
+def read_tasks(path: str | Path, key: str = "") -> list[Task]:
+    """The tasks of a JSONL file, or of all that lie in a folder; raises UserError for a bad line, or no file.
+
+    `key`: the setting that gives the path, to be named in the error.
+    """
     path = Path(path).expanduser()
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if not files:
-        raise UserError(f"trajectories.tasks={path}: no .jsonl file there")
+        raise UserError(f"{key}{'=' if key else ''}{path}: no .jsonl file of tasks there")
     return [task for file in files for task in read_jsonl(file, Task)]
 
 

@@ -16,6 +16,13 @@ from lam_train.errors import UserError
 from lam_train.records import Split, TaskPlan, reason_of
 
 EXECUTION = {"success": "execution_pass", "fail": "execution_fail", "error": "execution_fail"}
+PLACES = {
+    "instantiation/instantiation_pass",
+    "instantiation/instantiation_fail",
+    "dataflow/execution_pass",
+    "dataflow/execution_fail",
+    "dataflow/execution_unsure",
+}
 
 
 def write_ufo_folders(collection: Collection, folder: Path) -> Counter:
@@ -27,7 +34,7 @@ def write_ufo_folders(collection: Collection, folder: Path) -> Counter:
     plans = {plan.task.task_id: plan for plan in collection.plans}
     judgements = {judgement.task_id: judgement for judgement in collection.judgements}
     written: Counter = Counter()
-    for trajectory in collection.episodes:
+    for trajectory in collection.last():
         task_id = trajectory.task.task_id
         name = evidence_folder(Path(), task_id).name  # an id may hold any characters
         _, after = documents(evidence_folder(collection.folder / "evidence", task_id))
@@ -45,6 +52,8 @@ def write_ufo_folders(collection: Collection, folder: Path) -> Counter:
         for place in places:
             _write(folder / place / f"{name}.json", result, with_execution=place.startswith("dataflow"))
             written[place] += 1
+        for place in PLACES.difference(places):
+            (folder / place / f"{name}.json").unlink(missing_ok=True)  # of an episode that was broken and made again
     return written
 
 
@@ -81,7 +90,7 @@ def read_ufo_tasks(path: str | Path) -> list[TaskPlan]:
 
 def import_ufo(collection: Collection, path: str | Path, split: Split) -> int:
     """Adds the results that the collection lacks; returns how many."""
-    done, added = collection.done(), 0
+    done, added = {episode.task.task_id for episode in collection.episodes}, 0  # broken ones too: UFO's are final
     planned = {plan.task.task_id for plan in collection.plans}
     judged = {judgement.task_id for judgement in collection.judgements}
     for result in read_ufo_results(path):

@@ -50,7 +50,7 @@ class Walked(Record):
 
 def collect_application_plans(settings: WalkSettings, writer: WriterSettings) -> Path:
     """Walks what is left to walk, writes the dataset into `settings.output`, and returns that folder."""
-    output = Path(settings.output)
+    output = Path(settings.output).expanduser()
     lock = FolderLock(output)
     try:
         walk(settings, writer, output)
@@ -62,7 +62,7 @@ def collect_application_plans(settings: WalkSettings, writer: WriterSettings) ->
 
 def walk(settings: WalkSettings, writer: WriterSettings, output: Path) -> None:
     """Walks the entries that no earlier run has walked, with `writer.instances` Writers at once."""
-    installation = Path(settings.installation)
+    installation = Path(settings.installation).expanduser()
     registry = Registry(installation / "share/registry")
     paths = {entry.command: entry.path for entry in reversed(menu_entries(installation, registry))}
     sources = Sources(registry, DialogDefinitions(installation), paths)

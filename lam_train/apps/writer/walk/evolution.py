@@ -53,8 +53,8 @@ class Walk:
 
 def evolve_application_plans(settings: EvolveWalkSettings, writer: WriterSettings) -> Path:
     """Executes what is left to execute, writes the dataset into `settings.output`, and returns that folder."""
-    output = Path(settings.output)
-    walk = Walk(Path(settings.data))
+    output = Path(settings.output).expanduser()
+    walk = Walk(Path(settings.data).expanduser())
     lock = FolderLock(output)
     try:
         store = ShardStore(output / "evolved", "results", Evolved, settings.shard_size)
