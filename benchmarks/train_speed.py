@@ -46,6 +46,7 @@ SIDES = {  # TRL's settings; bf16 by autocast over fp32 weights is what its `bf1
     "TRL padded, 1": [],
     "TRL padded, 4 by length": ["--batch=4", "--sorted"],
     "TRL padded, 8 by length": ["--batch=8", "--sorted"],
+    "TRL padded, 1, fp32": ["--precision=fp32"],  # to see that the loss is the same, rounding apart: engine.dtype=fp32
     "TRL bfd": ["--packing=bfd"],
     "TRL padded, 1, pure bf16": ["--precision=pure"],
     "TRL padded, 4 by length, pure bf16": ["--batch=4", "--sorted", "--precision=pure"],
