@@ -4,12 +4,14 @@ Legend: T tokens of a row; q a query's row index, k a key's.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils._triton import has_triton
 
 from lam_train.batching.pack import Pack
-from lam_train.model.sequence_parallel import SharedRow
+from lam_train.errors import UserError
+from lam_train.model.rope import check_positions, most_positions
 from lam_train.model.tree_attention import (
     FLEX,
     FLEX_BLOCK,
@@ -19,6 +21,9 @@ from lam_train.model.tree_attention import (
     layer_window,
     query_blocks,
 )
+
+if TYPE_CHECKING:
+    from lam_train.model.sequence_parallel import SharedRow
 
 
 def tree_mask(subtree_end_T: torch.Tensor, positions_T: torch.Tensor, window: int | None = None) -> torch.Tensor:
@@ -36,7 +41,7 @@ def tree_mask(subtree_end_T: torch.Tensor, positions_T: torch.Tensor, window: in
 def masks_by_layer(config, mask: Callable[[int | None], torch.Tensor]) -> torch.Tensor | dict[str, torch.Tensor]:
     """The `attention_mask` of a transformers model from `mask`, which takes a layer's sliding window or None.
 
-    Raises ValueError for a model with layers of other kinds than full and sliding attention.
+    Raises UserError for a model with layers of other kinds than full and sliding attention.
     """
     window = getattr(config, "sliding_window", None)
     kinds = set(getattr(config, "layer_types", None) or ())
@@ -45,10 +50,13 @@ def masks_by_layer(config, mask: Callable[[int | None], torch.Tensor]) -> torch.
     if kinds <= {"sliding_attention", "full_attention"}:
         uses_window = window is not None and kinds != {"full_attention"}
         return mask(window if uses_window else None)
-    raise ValueError(f"layers of kinds {sorted(kinds)} cannot be masked as trees")
+    raise UserError(
+        f"model type {config.model_type}: layers of kinds {', '.join(sorted(kinds))} cannot keep the samples of a row "
+        "apart; take a model whose layers are all full or sliding attention"
+    )
 
 
-def model_inputs(pack: Pack, config, shared: SharedRow | None = None) -> dict:
+def model_inputs(pack: Pack, config, shared: "SharedRow | None" = None) -> dict:
     """The keyword arguments that make a transformers model treat a pack as a forest.
 
     A four-dimensional mask, always: with none, or with an all-ones one, or with `use_cache=True`, transformers lets
@@ -56,8 +64,10 @@ def model_inputs(pack: Pack, config, shared: SharedRow | None = None) -> dict:
     For FlexAttention the row has up to 127 tokens more, behind its own. Of a row that ranks share the tokens are this
     rank's part, the tree or mask is the whole row's.
 
-    Raises ValueError for a model whose attention cannot be computed so.
+    Raises UserError for a model whose attention cannot be computed so.
     """
+    if most_positions(config) is not None:
+        check_positions(config, int(pack.positions.max()) + 1)
     tree, flex = None, by_flex(pack, config)
     if flex or shared is not None:
         multiple = FLEX_BLOCK if flex else 1

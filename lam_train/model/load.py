@@ -12,8 +12,9 @@ from safetensors import SafetensorError
 from lam_train.errors import UserError
 from lam_train.model.head import DEFAULT_BUDGET, ChunkedHead
 from lam_train.model.sentencepiece import check_against_sentencepiece, fast_tokenizer_from_sentencepiece
+from lam_train.model.supported import check_config, check_sdpa
 from lam_train.model.tiny import tiny_config, tiny_tokenizer
-from lam_train.model.tree_attention import FLEX, NAME, register
+from lam_train.model.tree_attention import FLEX, MODEL_TYPES, NAME, register
 from lam_train.settings import Settings
 
 
@@ -115,14 +116,18 @@ def _file_of(folder: str, name: str, revision: str | None) -> Path | None:
         return file if file.exists() else None
     from transformers.utils import cached_file
 
-    found = cached_file(
-        folder,
-        name,
-        revision=revision,
-        _raise_exceptions_for_gated_repo=False,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
+    try:
+        found = cached_file(
+            folder,
+            name,
+            revision=revision,
+            _raise_exceptions_for_gated_repo=False,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+    except OSError as error:  # no such repository or revision, a private one, no hub id at all
+        what = name if revision is None else f"{name} of model.revision={revision}"
+        raise UserError(_not_loaded(folder, what, error)) from None
     return Path(found) if found else None
 
 
@@ -139,7 +144,14 @@ def chat_template_of(folder: Path) -> str | None:
 
 
 def load_config(settings: ModelSettings):
-    """The model's configuration, without its weights."""
+    """The model's configuration, without its weights; raises UserError for one that cannot be trained."""
+    config = _read_config(settings)
+    _attention_of(config, settings)
+    check_config(config)
+    return config
+
+
+def _read_config(settings: ModelSettings):
     folder = resolve_folder(settings)
     if folder is None:
         return tiny_config(len(tiny_tokenizer()))
@@ -153,18 +165,35 @@ def load_config(settings: ModelSettings):
         raise UserError(_not_loaded(folder, "configuration", error)) from None
 
 
+def _attention_of(config, settings: ModelSettings) -> str:
+    """The attention implementation; raises UserError where none gives a row's samples what they are alone.
+
+    Ours goes to the types whose attention it is. Others are asked for SDPA by its own name, so that transformers looks
+    after what each of them does with it.
+    """
+    theirs = settings.trust_remote_code and "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    if config.model_type in MODEL_TYPES and not theirs:
+        return {"auto": NAME, "dense": "sdpa", "flex": FLEX}[settings.attention]
+    if settings.attention == "flex":
+        whose = f"{config.model_type} with code of its own" if theirs else config.model_type
+        raise UserError(f"model.attention=flex is for models of types {', '.join(MODEL_TYPES)}, not {whose}; set auto")
+    if not theirs:
+        check_sdpa(config)
+    return "sdpa"
+
+
 def load_model(settings: ModelSettings, dtype: torch.dtype = torch.float32, seed: int = 0):
     """The causal language model in `dtype`, on the CPU, without a key-value cache.
 
     Inside `parted_while_loaded` (ZeRO stage 3) it is where the ranks' parts are. Raises UserError where a tensor is
-    missing or has another shape than the configuration says. `use_cache` is off because transformers silently drops
-    packing isolation with it on, in train mode too.
+    missing or has another shape than the configuration says, and for a type whose attention takes no mask of trees.
+    `use_cache` is off because transformers silently drops packing isolation with it on, in train mode too.
     """
     from transformers import AutoModelForCausalLM
 
     folder = resolve_folder(settings)
     register()
-    attention = {"auto": NAME, "dense": "sdpa", "flex": FLEX}[settings.attention]
+    attention = _attention_of(_read_config(settings), settings)
     if folder is None:
         # A fork keeps the caller's random state: loading a model must not move the run's random numbers.
         with torch.random.fork_rng(devices=[]):

@@ -20,5 +20,6 @@ class PolicyValue(TrainableModel):
 
         The entropy, in nats, is told and not learned from: it carries no gradient.
         """
+        self.check(pack)
         outputs_2N, hidden_ND = read_targets(self.causal, pack, entropies=True, shared=self.shared)
         return self.whole(torch.stack([outputs_2N[0], self.value_head(hidden_ND), outputs_2N[1]]), pack)

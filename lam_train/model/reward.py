@@ -24,6 +24,7 @@ class RewardModel(RowModel):
 
     def forward(self, pack: Pack) -> torch.Tensor:
         """float32 [N]: the score at the source of each target; with samples of `JudgedSteps` one an action."""
+        self.check(pack)
         return self.whole(self.head(states_at_sources(self.causal, pack, self.shared)), pack)
 
     def beside(self) -> dict[str, str]:

@@ -17,6 +17,7 @@ import torch
 
 from lam_train.batching.pack import Pack
 from lam_train.errors import UserError
+from lam_train.model.supported import check_config, check_rows
 from lam_train.model.tree_attention import FLEX, MODEL_TYPES, NAME, tree_attention
 
 
@@ -118,16 +119,27 @@ class _Gathered(torch.autograd.Function):
 
 
 class RowModel(torch.nn.Module):
-    """A module around a causal language model that takes a pack; several ranks may share its row."""
+    """A module around a causal language model that takes a pack; several ranks may share its row.
+
+    Raises UserError for a model that cannot be trained in rows of trees.
+    """
 
     def __init__(self, causal: torch.nn.Module) -> None:
         super().__init__()
+        check_config(causal.config)
         self.causal = causal
         self.shared: SharedRow | None = None
+        self._checked = False
 
     def share_rows(self, group: torch.distributed.ProcessGroup) -> None:
         """From now on the ranks of `group` hold a part of each row, and call this module with the same packs."""
         self.shared = SharedRow(self.causal.config, group)
+
+    def check(self, pack: Pack) -> None:
+        """Before the first pack, once: `check_rows`. Called in forward, where ZeRO-3 gathers the weights."""
+        if not self._checked:
+            check_rows(self.causal, pack.tokens.device)
+            self._checked = True
 
     def whole(self, outputs: torch.Tensor, pack: Pack) -> torch.Tensor:
         """[..., N] of a pack from what this rank has of it."""

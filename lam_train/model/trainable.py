@@ -21,6 +21,7 @@ class TrainableModel(RowModel):
 
     def forward(self, pack: Pack) -> torch.Tensor:
         """float32 [N]: the log-probability of each target of the pack."""
+        self.check(pack)
         return self.whole(read_targets(self.causal, pack, shared=self.shared)[0], pack)
 
 

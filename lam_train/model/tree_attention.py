@@ -21,6 +21,7 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
 from lam_train.batching.pack import Pack
+from lam_train.errors import UserError
 
 NAME, FLEX = "lam_tree", "lam_flex"  # as transformers attention implementations
 QUERIES = 128  # most in a block: its scores stay in the processor's cache
@@ -29,6 +30,7 @@ LONG = 2048  # tokens from which a row of one path has kernels of its own: a com
 FEW_QUERIES = 16  # of tokens that a generation reads at once
 KERNELS = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]  # the fastest first
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")  # those whose attention is what `TreeAttention` computes
+MORE_THAN_PRODUCTS = ("softcap", "s_aux", "position_bias")  # caps, sinks, biases of scores, as transformers has them
 
 
 @dataclass(frozen=True)
@@ -194,9 +196,16 @@ def tree_attention(
     `tree` is a row's blocks, or its `flex_masks`; without it this is plain SDPA. `shared_by`, of a row that ranks share
     (`SharedRow.attention`), exchanges this rank's tokens for its heads, calls this with them, and exchanges back. The
     layer says its own window: asked for by the layer's number, it would make a compiled layer another one for each.
+
+    Raises UserError for a layer whose scores are more than the product of queries and keys.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+    for name in MORE_THAN_PRODUCTS:
+        if kwargs.get(name) is not None:  # dropped, the model would be another one
+            raise UserError(
+                f"model type {module.config.model_type}: its attention takes {name}, which no kernel here does"
+            )
     if shared_by is not None:
         settings = {"scaling": scaling, "dropout": dropout, "sliding_window": sliding_window, "tree": tree}
         return shared_by(module, query, key, value, attention_mask, **settings, **kwargs)

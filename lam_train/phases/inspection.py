@@ -13,6 +13,7 @@ from lam_train.batching.tree import Run
 from lam_train.language.conversation import Language
 from lam_train.language.sample import Samples
 from lam_train.model.load import load_config, load_tokenizer
+from lam_train.model.rope import check_positions
 from lam_train.model.sequence_parallel import check_shareable
 from lam_train.phases.cluster_plan import print_plan, told_checkpointing
 from lam_train.phases.imitation import prepare
@@ -118,6 +119,7 @@ def _print_numbers(console: Console, recipe: Recipe, loader: Loader, counts: dic
     scale = loader.steps / len(batches)
     longest = max(len(pack.tokens) for b in batches for pack in b.packs)
     config = load_config(recipe.model)
+    check_positions(config, int(loader.plan.samples.lengths.max()))
     memory = estimate_memory(config, recipe.model, recipe.engine, ranks, longest)
     console.rule("the training")
     for name, number in counts.items():

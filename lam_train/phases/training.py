@@ -14,9 +14,9 @@ from lam_train.batching.loader import Loader
 from lam_train.errors import UserError
 from lam_train.language.sample import Samples
 from lam_train.model.layers import checkpoint_layers, compile_layers
-from lam_train.model.load import load_model, resolve_folder
+from lam_train.model.load import load_config, load_model, resolve_folder
+from lam_train.model.rope import check_positions
 from lam_train.model.trainable import add_lora
-from lam_train.model.tree_attention import MODEL_TYPES
 from lam_train.phases.resuming import find_resume
 from lam_train.recipe import Recipe
 from lam_train.train.checkpoint import Checkpoint, Checkpoints
@@ -133,8 +133,6 @@ def load_learner(recipe: Recipe) -> torch.nn.Module:
         log.info("loading %s, each rank its part", base_name(recipe.model))
     with parted_while_loaded(recipe.engine) if parted else nullcontext():
         causal = load_model(recipe.model, DTYPES[recipe.engine.dtype], recipe.trainer.seed)
-    if recipe.model.attention == "flex" and causal.config.model_type not in MODEL_TYPES:
-        raise UserError(f"model.attention=flex is for {', '.join(MODEL_TYPES)}, not for {causal.config.model_type}")
     checkpoint_layers(causal, recipe.model.gradient_checkpointing)
     if recipe.model.lora is not None:
         add_lora(causal, recipe.model.lora)
@@ -168,6 +166,7 @@ def opened(
     total_steps: int | None = None,
 ) -> Iterator[Trainer]:
     """A trainer with its model, at `checkpoint` where there is one; closes tracker and loader behind it. Collective."""
+    check_positions(load_config(recipe.model), int(loader.plan.samples.lengths.max()))
     with closing(loader):
         loader.start()
         torch.manual_seed(recipe.trainer.seed)

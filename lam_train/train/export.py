@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from lam_train.disk import flush
 from lam_train.errors import Fault, UserError
@@ -19,6 +19,9 @@ from lam_train.train.engine import DTYPES
 from lam_train.train.engine_state import read_state
 
 log = logging.getLogger(__name__)
+
+# Of a generation config: used only with do_sample=True.
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
 
 
 class ExportSettings(Settings):
@@ -91,7 +94,7 @@ def export(
 
     `beside`: more text files, by name.
 
-    Raises Fault where a tensor on disk differs from the model's in `dtype`.
+    Raises Fault where the disk is full or a tensor on it differs from the model's in `dtype`.
     """
     causal.config.use_cache = True  # it is for generating now
     causal.config.dtype = dtype
@@ -104,16 +107,18 @@ def export(
         partial.mkdir(parents=True)
         tokenizer = load_tokenizer(model)
         _stop_at_end_of_turn(causal, tokenizer)
+        _sample_as_the_base_means(causal.generation_config)
         causal.save_pretrained(partial, state_dict=dict(state))  # it empties the dict it is given
         tokenizer.save_pretrained(partial)
         for name, text in {"README.md": card, **(beside or {})}.items():
             (partial / name).write_text(text, encoding="utf-8")
-    except OSError as error:
+        verify(partial, state)
+        for file in partial.iterdir():
+            flush(file)
+    except (OSError, SafetensorError, ValueError) as error:  # a full disk: either; a setting not to be saved: the last
         shutil.rmtree(partial, ignore_errors=True)
-        raise Fault(f"{target}: the model could not be written: {error}; the checkpoints are untouched") from None
-    verify(partial, state)
-    for file in partial.iterdir():
-        flush(file)
+        told = " ".join(str(error).split())
+        raise Fault(f"{target}: the model could not be written: {told}; the checkpoints are untouched") from None
     if target.exists():
         shutil.rmtree(target)
     partial.rename(target)
@@ -153,6 +158,22 @@ def _stop_at_end_of_turn(causal: torch.nn.Module, tokenizer) -> None:
     config.eos_token_id = sorted({end for end in wanted if end is not None})
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.eos_token_id
+
+
+def _sample_as_the_base_means(config) -> None:
+    """Makes a generation config that can be saved of one that tells how to sample and not whether to.
+
+    Transformers loads such a config with a warning, and refuses to save it once it is changed.
+    """
+    try:
+        config.validate(strict=True)
+    except ValueError:
+        if config.do_sample is None and config.temperature != 0:
+            config.do_sample = True
+            return
+        # Told not to: what is never used goes, as transformers asks. 0 is greedy, and no temperature to sample at.
+        for name in SAMPLING:
+            setattr(config, name, None)
 
 
 def model_card(title: str, base: str, data: dict, recipe_yaml: str) -> str:

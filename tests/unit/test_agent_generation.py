@@ -22,6 +22,7 @@ from lam_train.agent import answer_passes, generation, prefix_cache
 from lam_train.agent.generation import Generator, Sampling, Written
 from lam_train.agent.guesses import Guesses
 from lam_train.agent.prefix_cache import PrefixCache, tokens_in
+from lam_train.errors import UserError
 from lam_train.model import tree_attention
 from lam_train.model.layers import compile_layers
 from lam_train.model.tree_attention import NAME, blocks_of_new, register
@@ -387,7 +388,7 @@ def test_few_queries_of_a_model_that_caps_its_scores_are_not_attended_without():
     register()
     config = Gemma2Config(**sizes, num_hidden_layers=1, head_dim=8, attn_implementation=NAME)
     mask = torch.ones(1, 1, 4, 4, dtype=torch.bool).tril()
-    with pytest.raises(ValueError, match="softcap"), torch.no_grad():
+    with pytest.raises(UserError, match="gemma2: its attention takes softcap"), torch.no_grad():
         masks = {"full_attention": mask, "sliding_attention": mask}
         Gemma2ForCausalLM(config)(input_ids=torch.tensor([[5, 6, 7, 8]]), attention_mask=masks)
 

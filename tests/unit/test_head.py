@@ -142,15 +142,15 @@ def test_adapters_on_the_head_are_read_whole():
 
 
 def test_a_model_that_changes_its_logits_keeps_its_own_head():
-    """gemma2 caps its logits outside its output layer: reading the layer alone would lose that."""
-    from transformers import Gemma2Config, Gemma2ForCausalLM
+    """gemma3 may cap its logits outside its output layer: reading the layer alone would lose that."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-    config = Gemma2Config(
+    config = Gemma3TextConfig(
         vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, head_dim=16, final_logit_softcapping=1.0, attn_logit_softcapping=None,
     )  # fmt: skip
     torch.manual_seed(0)
-    causal = Gemma2ForCausalLM(config)
+    causal = Gemma3ForCausalLM(config)
     ChunkedHead.replace(causal, 1)
     assert not isinstance(causal.get_output_embeddings(), ChunkedHead)
     with torch.no_grad():

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from lam_train.batching.pack import PackInput, build_pack
 from lam_train.errors import UserError
@@ -47,6 +48,31 @@ def test_so_many_layers_compute_again_and_the_gradients_stay(setting, times):
 def test_more_layers_than_there_are_are_refused():
     with pytest.raises(UserError, match=r"gradient_checkpointing=5: the model has 4 layers"):
         checkpoint_layers(load_model(MODEL), 5)
+
+
+class Plain(LlamaForCausalLM):
+    """A model with layers of its own kind, as code from the hub has them."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.model.layers = torch.nn.ModuleList(torch.nn.Linear(8, 8) for _ in range(2))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda causal: checkpoint_layers(causal, True),
+            r"model.gradient_checkpointing=true: Plain \(model type llama\)",
+        ),
+        (lambda causal: checkpoint_layers(causal, 2), r"model.gradient_checkpointing=2: Plain .*checkpointing=false"),
+        (compile_layers, r"model.compile=true: Plain \(model type llama\) .* set model.compile=false"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(change, message):
+    sizes = {"vocab_size": 20, "hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1}
+    with pytest.raises(UserError, match=message):
+        change(Plain(LlamaConfig(**sizes, num_hidden_layers=1)))
 
 
 @pytest.mark.parametrize(("text", "read"), [("true", True), ("false", False), ("1", 1), ("12", 12)])

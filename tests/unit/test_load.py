@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lam_train.errors import UserError
-from lam_train.model.load import ModelSettings, load_model
+from lam_train.model.load import ModelSettings, load_config, load_model, load_tokenizer
 
 
 def saved_with(folder: Path, **config) -> ModelSettings:
@@ -32,3 +32,43 @@ def test_missing_tensors_are_named(tmp_path):
 def test_another_shape_is_refused(tmp_path):
     with pytest.raises(UserError, match=f"model.path={tmp_path}: the model cannot be loaded"):
         load_model(saved_with(tmp_path, intermediate_size=64))
+
+
+LOADERS = [load_tokenizer, load_config, load_model]
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_a_path_that_is_no_hub_id_is_refused(load):
+    with pytest.raises(UserError, match=r"model.path=my model: no such local folder, and the hub gave no "):
+        load(ModelSettings(path="my model"))
+
+
+@pytest.fixture
+def hub_says(monkeypatch):
+    """Makes the hub answer with an error."""
+    from httpx import Request, Response
+    from huggingface_hub import errors
+
+    def say(name: str) -> None:
+        response = Response(404, request=Request("GET", "https://huggingface.co/some-one/model"))
+
+        def answers(*_, **__):
+            raise getattr(errors, name)("404 Client Error", response=response)
+
+        monkeypatch.setattr("transformers.utils.hub.hf_hub_download", answers)
+
+    return say
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_a_repository_that_is_missing_or_private_is_refused(hub_says, load):
+    hub_says("RepositoryNotFoundError")
+    with pytest.raises(UserError, match=r"model.path=some-one/model: .* is not a valid model identifier"):
+        load(ModelSettings(path="some-one/model"))
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_a_revision_that_is_missing_is_refused(hub_says, load):
+    hub_says("RevisionNotFoundError")
+    with pytest.raises(UserError, match=r"model.path=some-one/model: .* v9 is not a valid git identifier"):
+        load(ModelSettings(path="some-one/model", revision="v9"))
