@@ -52,7 +52,6 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse_arguments(arguments)
     start_logging()
-    recipe = None
     try:
         if options.config_dir is not None and not options.config_dir.is_dir():
             raise UserError(f"--config-dir {options.config_dir}: no such folder")
@@ -69,8 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
             logging.getLogger("lam_train").error("%s", error)
         return error.exit_status
     except KeyboardInterrupt:
-        where = "" if recipe is None or recipe.run_dir else " with run_dir=, the run directory named above,"
-        logging.getLogger("lam_train").error("interrupted; the same command%s goes on from the last checkpoint", where)
+        logging.getLogger("lam_train").error("interrupted; the same command, with the same run_dir, goes on")
         return 1
     except Exception:
         logging.getLogger("lam_train").exception("a fault")

@@ -309,7 +309,7 @@ def _upsert(override: str) -> str:
 
 def quoted(value: str) -> str:
     """`value` as Hydra's grammar reads it: as it is where it may be, else in quotes."""
-    return value if re.fullmatch(r"[A-Za-z0-9_./~-]+", value) else _quoted(value)
+    return value if re.fullmatch(r"[A-Za-z0-9_./-]+", value) else _quoted(value)
 
 
 def _quoted(value: str) -> str:

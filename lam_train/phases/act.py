@@ -9,9 +9,13 @@ from lam_train.recipe import Recipe
 from lam_train.train.run_directory import RunDirectory
 
 
+def check(recipe: Recipe) -> None:
+    """Raises UserError for a request or document that cannot be acted on; before anything is written or loaded."""
+    the_document(recipe.act, Path(recipe.run_dir).expanduser() if recipe.run_dir else None)
+
+
 def run(recipe: Recipe, run_dir: RunDirectory) -> None:
     """Does `act.request` in Writer; the document goes to the run directory."""
-    the_document(recipe.act, run_dir.path)  # before a model is loaded
 
     def open_writer(folder: Path) -> Application:
         from lam_train.apps.writer.environment import WriterEnvironment

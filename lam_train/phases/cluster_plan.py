@@ -12,6 +12,7 @@ from lam_train.model.layers import checkpointed_layers
 from lam_train.model.load import load_config
 from lam_train.recipe import Recipe
 from lam_train.train.cluster import ASSUMED_MFU, RECOMPUTATION, Cluster, Step, cost, exchanged, traffic
+from lam_train.train.engine import EngineSettings
 from lam_train.train.flops import ModelShape
 from lam_train.train.memory import estimate_memory, fewest_checkpointed, gib_while_judging, trained_parameters
 
@@ -51,8 +52,7 @@ def print_plan(console: Console, recipe: Recipe, loader: Loader, cluster: Cluste
     for stage in range(4):
         engine = recipe.engine.model_copy(update={"zero_stage": stage, "offload": "none"})
         parts = estimate_memory(config, recipe.model, engine, cluster.count, longest)
-        judging = gib_while_judging(config, engine, parts) if recipe.run == "offline_ppo" else 0
-        gib = max(parts["together"], judging)
+        gib = max(parts["together"], judging_gib(recipe, config, parts, engine))
         sent = traffic(engine, parameters, trained, micro_batches, cluster.count)
         found = cost(cluster, step, sent, to_neighbours, shared)
         asked = " *" if stage == recipe.engine.zero_stage else ""
@@ -69,9 +69,20 @@ def print_plan(console: Console, recipe: Recipe, loader: Loader, cluster: Cluste
     console.print("GiB, GB sent, compute, network: of a GPU in a step; tokens/s: logical, of all; in all: h:mm:ss")
 
 
+def judging_gib(recipe: Recipe, config, parts: dict[str, float], engine: EngineSettings) -> float:
+    """`gib_while_judging` of offline PPO; of other trainings 0."""
+    return gib_while_judging(config, engine, parts) if recipe.run == "offline_ppo" else 0.0
+
+
 def told_checkpointing(recipe: Recipe, ranks: int, longest: int, room: float) -> str:
     """Which `model.gradient_checkpointing` would do for rows of `longest` tokens in `room` GiB a rank."""
     config = load_config(recipe.model)
+    parts = estimate_memory(config, recipe.model, recipe.engine, ranks, longest)
+    if (judging := judging_gib(recipe, config, parts, recipe.engine)) > room:
+        return (
+            f"too few whatever is checkpointed: {judging:.0f} GiB while the reward model or the starting model scores; "
+            "a higher engine.zero_stage with more ranks, or engine.offload=cpu"
+        )
     fewest = fewest_checkpointed(config, recipe.model, recipe.engine, ranks, longest, room)
     if fewest is None:
         return (

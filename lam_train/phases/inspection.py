@@ -15,14 +15,14 @@ from lam_train.language.sample import Samples
 from lam_train.model.load import load_config, load_tokenizer
 from lam_train.model.rope import check_positions
 from lam_train.model.sequence_parallel import check_shareable
-from lam_train.phases.cluster_plan import print_plan, told_checkpointing
+from lam_train.phases.cluster_plan import judging_gib, print_plan, told_checkpointing
 from lam_train.phases.imitation import prepare
 from lam_train.phases.run import wanted_ranks
 from lam_train.phases.training import Prepared, make_loader, total_steps
 from lam_train.recipe import Recipe
 from lam_train.train.cluster import Cluster
 from lam_train.train.distributed import World
-from lam_train.train.memory import IN_MAIN_MEMORY, estimate_memory, gib_while_judging, room_of_a_rank
+from lam_train.train.memory import IN_MAIN_MEMORY, estimate_memory, room_of_a_rank
 
 SHOWN_STEPS = 200  # steps looked at for the averages; all of them where there are fewer
 
@@ -135,8 +135,7 @@ def _print_numbers(console: Console, recipe: Recipe, loader: Loader, counts: dic
     console.print(f"longest sample: {loader.plan.samples.lengths.max():,} tokens; longest row: {longest:,}")
     for name, gib in memory.items():
         console.print(f"memory of a rank, {name}: {gib:.2f} GiB")
-    if recipe.run == "offline_ppo":
-        judging = gib_while_judging(config, recipe.engine, memory)
+    if judging := judging_gib(recipe, config, memory, recipe.engine):
         console.print(f"memory of a rank, while the reward model or the starting model scores: {judging:.2f} GiB")
     if recipe.engine.plan_for is None:  # which says it of the GPUs that it plans for
         room = room_of_a_rank(ranks)

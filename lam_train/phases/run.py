@@ -90,10 +90,13 @@ def run_alone(recipe: Recipe) -> int:
 
         inspect_training(recipe)
         return 0
+    phase = importlib.import_module(ALONE[recipe.run])
+    if recipe.run == "act":
+        phase.check(recipe)  # a run directory beside the document would be written into
     run_dir = open_run_directory(recipe)
     try:
         run_dir.record(recipe.yaml())
-        importlib.import_module(ALONE[recipe.run]).run(recipe, run_dir)
+        phase.run(recipe, run_dir)
     finally:
         run_dir.close()
     return 0

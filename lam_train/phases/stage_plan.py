@@ -7,6 +7,7 @@ from rich.console import Console
 
 from lam_train.collect.trajectories.store import shards_of
 from lam_train.model.load import load_config
+from lam_train.phases.cluster_plan import judging_gib
 from lam_train.phases.lineage import Lineage
 from lam_train.recipe import Recipe, compose_recipe
 from lam_train.train.distributed import wanted_processes
@@ -56,8 +57,9 @@ def _training_gib(stages: "Stages", recipe: Recipe) -> float:
     base = compose_recipe(["+recipe=phase1", f"model={stages.curriculum.model}"], stages.config_dir).model
     adapted = base.model_copy(update={"lora": recipe.model.lora})
     longest = recipe.batching.max_tokens
-    parts = estimate_memory(load_config(base), adapted, recipe.engine, wanted_processes(recipe.launch), longest)
-    return parts["together"]
+    config, ranks = load_config(base), wanted_processes(recipe.launch)
+    parts = estimate_memory(config, adapted, recipe.engine, ranks, longest)
+    return max(parts["together"], judging_gib(recipe, config, parts, recipe.engine))
 
 
 def _size(path: Path) -> str:

@@ -31,6 +31,8 @@ class StageSettings(Settings):
     """more paths that it is made from, of stages that are not skipped"""
     shared: str | None = None
     """the setting that takes `curriculum.share`, where there is one"""
+    whole: str | None = None
+    """the setting that takes the whole run's directory"""
     output: str | None = None
     """the setting that names the stage's own folder, where it is not run_dir alone"""
     minutes: float | None = Field(None, ge=0)

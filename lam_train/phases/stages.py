@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 
 from lam_train.errors import Fault, UserError
 from lam_train.phases.lineage import Lineage, digest, now, set_aside
+from lam_train.phases.resuming import begun_otherwise
 from lam_train.phases.stage_plan import print_plan
-from lam_train.recipe import Recipe, compose_recipe, quoted, recipe_files
+from lam_train.recipe import Recipe, compose_recipe, quoted
 from lam_train.train.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -125,11 +125,11 @@ class Stages:
         made += [f"data.train=[{','.join(at(path) for path in data)}]"] if data else []
         made += [f"{key}={at(path)}" for key, path in stage.uses.items() if self._is_kept(path)]
         made += [f"{stage.output}={quoted(f'{run_dir or self.run_dir}/{name}/data')}"] if stage.output else []
+        made += [f"{stage.whole}={quoted(str(run_dir or self.run_dir))}"] if stage.whole else []
         made += [f"{stage.shared}={quoted(str(self.share))}"] if stage.shared and self.share else []
         made += [
             f"{key}={self.curriculum.seed}"
-            for key in SEEDS.get(kind_of(stage.recipe, self.config_dir), ())
-            if self.curriculum.seed
+            for key in (SEEDS.get(kind_of(stage.recipe, self.config_dir), ()) if self.curriculum.seed else ())
         ]
         folder = (run_dir or self.run_dir) / name
         return [f"+recipe={stage.recipe}", f"run_dir={quoted(str(folder))}", *stage.overrides, *made, *stage.size]
@@ -190,9 +190,8 @@ class Stages:
 
 @cache
 def kind_of(recipe: str, config_dir: Path | None = None) -> str:
-    """What a recipe runs; "" where there is none of that name."""
-    file = recipe_files(config_dir).get(recipe)
-    return yaml.safe_load(file.read_text(encoding="utf-8"))["run"] if file else ""
+    """What a recipe runs."""
+    return compose_recipe([f"+recipe={recipe}"], config_dir).run
 
 
 def _line(command: list[str], config_dir: Path | None) -> list[str]:
@@ -200,9 +199,14 @@ def _line(command: list[str], config_dir: Path | None) -> list[str]:
 
 
 def _run(command: list[str], config_dir: Path | None) -> None:
+    from lam_train.phases.run import TRAINS
     from lam_train.phases.run import run as run_recipe
 
-    line = _line(command, config_dir)
-    status = run_recipe(compose_recipe(command, config_dir), line)
+    line, recipe = _line(command, config_dir), compose_recipe(command, config_dir)
+    folder = Path(recipe.run_dir or "")
+    if recipe.run in TRAINS and (changed := begun_otherwise(recipe, folder)):
+        log.info("  begun with other settings (%s); what was made with them is now %s", ", ".join(changed),
+                 set_aside(folder).name)  # fmt: skip
+    status = run_recipe(recipe, line)
     if status:
         raise Fault(f"python -m lam_train {shlex.join(line)} ended with {status}; the same command goes on there")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lam_train.evaluate.acting import families_in_turn
 from lam_train.evaluate.acting_results import ActingReport, OfflineAnswer, OfflineRow
-from lam_train.evaluate.action_metrics import is_scored, score_action
+from lam_train.evaluate.action_metrics import is_scored, no_answer, score_action
 from lam_train.evaluate.offline import EvaluateOfflineSettings, answer_store
 from lam_train.records import Trajectory, write_jsonl
 from lam_train.report.acting_plot import plot_scores
@@ -50,15 +50,16 @@ def offline_page(
 
 
 def _add(page: Page, name: str, trajectory: Trajectory, answers: dict[tuple[str, int], OfflineAnswer]) -> None:
-    steps, right = [], True
+    steps, right, whole = [], True, True
     # After the last action nothing was observed.
     changes = [*changes_of_episode([step.observation for step in trajectory.steps]), None]
     for place, (step, changed) in enumerate(zip(trajectory.steps, changes, strict=True)):
         if not is_scored(step):
             continue
         given = answers[trajectory.trajectory_id, place]
-        score = score_action(given.action, step)
-        right = right and score.step
+        score = None if no_answer(given.problem) else score_action(given.action, step)
+        whole = whole and score is not None
+        right = right and score is not None and score.step
         steps.append(
             page.step(
                 step.observation,
@@ -70,8 +71,14 @@ def _add(page: Page, name: str, trajectory: Trajectory, answers: dict[tuple[str,
                 error=step.error,
                 acceptable=step.acceptable,
                 expected=step.action,
-                marks={mark: getattr(score, mark) for mark in MARKS},
+                marks=None if score is None else {mark: getattr(score, mark) for mark in MARKS},
                 decision_seconds=given.seconds,
             )
         )
-    page.add(name, trajectory.task, "success" if right else "fail", steps)
+    page.add(
+        name,
+        trajectory.task,
+        "success" if right else "fail" if whole else "error",
+        steps,
+        reason="" if whole else "no answer",
+    )

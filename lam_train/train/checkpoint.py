@@ -277,7 +277,7 @@ def random_states() -> dict:
 def random_states_of_a_new_rank(state: dict, rank: int) -> None:
     """Seeds torch on a rank beyond those that a checkpoint was made on: each its own, others at each checkpoint."""
     seed = (state["recipe"] or {}).get("trainer", {}).get("seed", 0)
-    torch.manual_seed((seed * 1_000_003 + state["step"]) * 1_000_003 + rank)
+    torch.manual_seed(((seed * 1_000_003 + state["step"]) * 1_000_003 + rank) % 2**63)
 
 
 def restore_random_states(states: dict) -> None:

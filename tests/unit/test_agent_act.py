@@ -5,6 +5,7 @@ import logging
 import pytest
 from toy_application import Toy
 
+from lam_train.__main__ import main
 from lam_train.agent.act import ActSettings, act, the_document
 from lam_train.agent.episode import EpisodeSettings
 from lam_train.agent.policy import Decision
@@ -121,6 +122,13 @@ def test_the_documents_own_folder_is_no_place_for_the_result(document, tmp_path,
     with pytest.raises(UserError, match=rf"run_dir={folder}: the document's own folder"):
         act(ActSettings(request="x", document=str(document)), Types(), pytest.fail, EpisodeSettings(), folder)
     assert [path for path in tmp_path.iterdir() if path.is_file()] == [document] and document.read_text() == "mine"
+
+
+def test_a_run_in_the_documents_own_folder_writes_nothing_there(document, caplog):
+    before = sorted(document.parent.iterdir())
+    command = ["+recipe=act", "act.request=x", f"act.document={document}", f"run_dir={document.parent}"]
+    assert main([*command, "model=tiny"]) == 2
+    assert "the document's own folder" in caplog.text and sorted(document.parent.iterdir()) == before
 
 
 @pytest.mark.parametrize(

@@ -298,6 +298,13 @@ def test_a_judgement_that_cannot_be_read_is_unsure():
     assert read_judgement(ids, "yes").problem.startswith("unreadable")
 
 
+def test_a_plan_is_not_carried_out_with_a_hole():
+    good = '{"step": "a", "function": "click_input", "args": {}}'
+    lines = json.dumps({"actions_plan": "\n".join([good, good.replace('"a"', '"\\ud83d"'), good])})
+    found = read_plan(toy_document_task(0), lines, POOL, free=False)
+    assert found.problem.startswith("unreadable") and not found.actions
+
+
 UNREADABLE = ['"\\ud83d"', "9" * 5000, "[" * 100_000, "1e400"]
 
 

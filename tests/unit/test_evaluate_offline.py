@@ -281,6 +281,8 @@ def test_a_state_without_an_answer_is_no_mistake_and_asked_again(tmp_path, caplo
     assert "endpoint: 3 states had no answer: timed out; the same command asks again" in caplog.text
     write_offline_report(report, rows, TRAJECTORIES, settings(), tmp_path)
     assert "- endpoint: 3 of 19 states had no answer" in (tmp_path / "evaluation.md").read_text()
+    page = next(tmp_path.glob("*.html")).read_text()
+    assert '"reason": "no answer"' in page.replace('":"', '": "')
     fresh = Scripted(perfect)
     again, _ = evaluate_offline(policies | {"endpoint": lambda: fresh}, TRAJECTORIES, settings(), tmp_path)
     assert (fresh.asked, again.notes, again.scores[1].estimates["task"].mean) == (3, [], 1.0)

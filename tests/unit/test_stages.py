@@ -76,7 +76,7 @@ def test_a_stage_that_reads_other_inputs_than_before_begins_anew(tmp_path, ran, 
     assert (tmp_path / "whole/phase2.before-1/model/model.safetensors").exists()
 
 
-@pytest.mark.parametrize("name", ["Bücher (neu)", "a,b=c"])
+@pytest.mark.parametrize("name", ["Bücher (neu)", "a,b=c", "it's"])
 def test_a_folder_may_have_any_name(tmp_path, ran, name):
     from lam_train.recipe import quoted
 
@@ -86,6 +86,8 @@ def test_a_folder_may_have_any_name(tmp_path, ran, name):
     for stage in stages.kept:
         composed = compose_recipe(stages.command(stage))
         assert composed.run_dir == f"{tmp_path}/{name}/{stage}"
+        if stage == "ladder":
+            assert composed.ladder.run == f"{tmp_path}/{name}"
         if stage == "phase3":
             assert composed.data.train[0] == f"{tmp_path}/{name}/trajectories/data"
 
@@ -93,7 +95,7 @@ def test_a_folder_may_have_any_name(tmp_path, ran, name):
 def test_a_stage_with_another_setting_goes_on_in_its_folder(tmp_path, ran):
     main(curriculum(tmp_path))
     ran.clear()
-    more = "stages.phase4b.overrides=['trainer.lr=1e-3']"
+    more = "stages.phase4b.overrides=['batching.max_tokens=900']"
     assert main(curriculum(tmp_path, more)) == 0
     assert names(ran)[0] == "phase4b" and not (tmp_path / "whole/phase4b.before-1").exists()
     assert "offline" in names(ran)  # it reads LAM4, which is another now
@@ -178,6 +180,7 @@ def test_stages_find_recipes_and_groups_of_the_users_own(tmp_path, monkeypatch, 
     (own / "model").mkdir(parents=True)
     (own / "model/mine.yaml").write_text("source: tiny\n")
     (own / "my_plans.yaml").write_text("# Mine\nrun: collect_plans\n")
+    (own / "my_phase1.yaml").write_text("# Mine\ndefaults: [/recipe@_global_: phase1_small, _self_]\n")
     ran = []
 
     def run(command: list[str], config_dir: Path | None) -> None:
@@ -186,10 +189,17 @@ def test_stages_find_recipes_and_groups_of_the_users_own(tmp_path, monkeypatch, 
         ran.append(recipe)
 
     monkeypatch.setattr(stages_module, "_run", run)
-    more = ["curriculum.model=mine", "stages.plans.recipe=my_plans", f"curriculum.skip=[{','.join(ALL[2:])}]"]
+    more = [
+        "curriculum.model=mine",
+        "stages.plans.recipe=my_plans",
+        "stages.phase1.recipe=my_phase1",
+        "curriculum.seed=3",
+        f"curriculum.skip=[{','.join(ALL[2:])}]",
+    ]
     with caplog.at_level("INFO"):
         assert main([*curriculum(tmp_path, *more), "--config-dir", str(own)]) == 0
-    assert [recipe.name for recipe in ran] == ["my_plans", "phase1"] and ran[1].model.source == "tiny"
+    assert [recipe.name for recipe in ran] == ["my_plans", "my_phase1"] and ran[1].model.source == "tiny"
+    assert ran[1].trainer.seed == 3
     assert f"--config-dir {own}" in caplog.text
 
 

@@ -5,23 +5,28 @@ from typing import Any
 
 
 def first_object(text: str, *keys: str) -> dict[str, Any] | None:
-    """The first JSON object in the text that has all the keys; None where there is none."""
-    return next((value for value in objects(text) if all(key in value for key in keys)), None)
+    """The first JSON object in the text that has all the keys and could be written down again; None: there is none."""
+    return next((value for value in objects(text) if all(key in value for key in keys) and writable(value)), None)
 
 
 def objects(text: str) -> list[dict[str, Any]]:
-    """The JSON objects of a text, from left to right; an object's own parts are not listed again.
-
-    What could not be written down again is passed over like what is no JSON: half a surrogate pair, NaN, infinities.
-    """
+    """The JSON objects of a text, from left to right; an object's own parts are not listed again."""
     found, decoder, place = [], json.JSONDecoder(), text.find("{")
     while place != -1:
         try:
             value, end = decoder.raw_decode(text, place)
-            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-        except (ValueError, RecursionError):  # no JSON, a number of 5,000 digits, 100,000 brackets, half a pair
+        except (ValueError, RecursionError):  # no JSON, a number of 5,000 digits, 100,000 brackets
             end = place + 1
         else:
             found.append(value)
         place = text.find("{", end)
     return found
+
+
+def writable(value: Any) -> bool:
+    """Whether a value could be written as JSON in UTF-8: without half a surrogate pair, NaN and infinities."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True

@@ -13,7 +13,7 @@ from lam_train.collect.trajectories.instantiate_prompt import (
     instantiate_messages,
 )
 from lam_train.collect.trajectories.instantiation import CallUsage, Instantiation, PlannedAction
-from lam_train.collect.trajectories.json_answer import first_object, objects
+from lam_train.collect.trajectories.json_answer import first_object, objects, writable
 from lam_train.endpoint import Endpoint, EndpointFailure, Reply
 from lam_train.language.functions import Function
 from lam_train.records import Observation, Task, reason_of
@@ -116,7 +116,7 @@ def _items(plan: Any) -> list[Any]:
 
 
 def _action(item: Any) -> PlannedAction:
-    if not isinstance(item, dict):
+    if not isinstance(item, dict) or not writable(item):
         raise UnreadablePlan(f"an action is {item!r:.80}")
     given = {ours: item[theirs] for theirs, ours in KEYS.items() if item.get(theirs) is not None}
     given["step"] = _text(given.get("step"))
