@@ -5,7 +5,23 @@ import sys
 
 import pytest
 
-SCRIPT = """
+COUNTED = """
+import ctypes
+
+class Mallinfo(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in
+                "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]
+
+def taken():  # from the system, as glibc counts it: resident memory shrinks where the system takes idle pages back
+    count = ctypes.CDLL(None).mallinfo2
+    count.restype = Mallinfo
+    found = count()
+    return found.arena + found.hblkhd
+"""
+
+SCRIPT = (
+    COUNTED
+    + """
 import psutil, torch
 from lam_train.train.allocator import give_freed_blocks_back, keep_freed_blocks
 
@@ -13,28 +29,32 @@ def resident():
     return psutil.Process().memory_info().rss / 2**20
 
 assert keep_freed_blocks()
-before = resident()
+before, taken_before = resident(), taken()
 blocks = [torch.ones(2**21) for _ in range(60)]  # 8 MiB each
 held = blocks.pop(30)  # the heap cannot just shrink from its end
 blocks.clear()
-kept = resident() - before
+kept = (taken() - taken_before) / 2**20
 assert give_freed_blocks_back() and held.sum() == 2**21
 print(kept, resident() - before)
 """
+)
 
-BETWEEN = """
-import contextlib, sys, psutil, torch
+BETWEEN = (
+    COUNTED
+    + """
+import contextlib, sys, torch
 from lam_train.train.allocator import keep_freed_blocks, large_blocks_on_their_own
 
 keep_freed_blocks()
-before, parts = psutil.Process().memory_info().rss, []
+before, parts = taken(), []
 with large_blocks_on_their_own() if sys.argv[1] == "own" else contextlib.nullcontext():
     for size in range(60):
         whole = torch.ones(2**20 + size * 2**12)  # from 4 MiB on, each larger than the places of those before
         parts.append(whole[: 2**14].clone())
 del whole
-print((psutil.Process().memory_info().rss - before) / 2**20)
+print((taken() - before) / 2**20)
 """
+)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
