@@ -18,14 +18,24 @@ def json_object(text: str) -> dict:
     while start >= 0:
         try:
             found = decoder.raw_decode(text, start)[0]
-            json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # as the record of the step is written
+            if not writable(found):
+                raise AnswerError("not JSON: half a surrogate pair, or a number beyond all floats")
             return found
         except json.JSONDecodeError as error:
             first = first or f"not JSON: {error.msg} at character {error.pos}"
-        except (ValueError, RecursionError) as error:  # 5,000 digits, 100,000 brackets, half a pair
+        except (ValueError, RecursionError) as error:  # 5,000 digits, 100,000 brackets
             raise AnswerError(f"not JSON: {error}") from None
         start = text.find("{", start + 1)
     raise AnswerError(first or "no JSON object in the answer")
+
+
+def writable(value: object) -> bool:
+    """Whether a value could be written as JSON in UTF-8: without half a surrogate pair, NaN and infinities."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict:

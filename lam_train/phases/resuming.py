@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lam_train.batching.loader import Loader
 from lam_train.errors import UserError
 from lam_train.phases.lineage import digest
 from lam_train.recipe import Recipe
@@ -24,7 +25,6 @@ STEPS = (
     "trainer.eps", "trainer.gradient_clipping", "ppo.clip", "ppo.ratio", "ppo.value_weight", "ppo.value_clip",
     "ppo.kl_target", "ppo.kl_horizon",
 )  # fmt: skip
-LOADERS = ("trainer.seed", "trainer.batch_size", "batching.group_by")  # the loader refuses another value
 MODELS = ("model.path", "ppo.reward_model")
 
 Change = tuple[str, object, object]  # key, its value in the checkpoint, its value now
@@ -60,7 +60,7 @@ def begun_otherwise(recipe: Recipe, folder: Path) -> list[str]:
         return []
     then = _recipe_of(newest)
     other_run = ["run"] if then.get("run", recipe.run) != recipe.run else []
-    return other_run + [key for key, _, _ in _changes(then, recipe, (*FIXED, *STEPS, *LOADERS))]
+    return other_run + [key for key, _, _ in _changes(then, recipe, (*FIXED, *STEPS, *Loader.KEYS.values()))]
 
 
 def _check_same(recipe: Recipe, checkpoint: Checkpoint) -> None:

@@ -303,25 +303,20 @@ def test_what_the_policy_raises_ends_all_threads(error, after):
     assert workers() == []
 
 
-def test_what_an_environment_raises_ends_all_threads():
-    class Bug(Toy):
-        def step(self, action):
-            if self.task.task_id == "toy-5":
-                raise ZeroDivisionError("a bug")
-            return super().step(action)
+class Bug(Toy):
+    def step(self, action):
+        if self.task.task_id == "toy-5":
+            raise ZeroDivisionError("a bug")
+        return super().step(action)
 
+
+def test_what_an_environment_raises_ends_all_threads():
     with pytest.raises(ZeroDivisionError, match="a bug"):
         list(pool([toy_task(n) for n in range(40)], Writer(), [Bug() for _ in range(4)]))
     assert workers() == []
 
 
 def test_what_ended_before_an_environment_raised_is_given_first():
-    class Bug(Toy):
-        def step(self, action):
-            if self.task.task_id == "toy-5":
-                raise ZeroDivisionError("a bug")
-            return super().step(action)
-
     class Concurrent(Writer):
         """Asked in the environments' own threads, which go on while the iterator is not asked for more."""
 

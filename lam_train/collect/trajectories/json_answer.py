@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from lam_train.language.answer_text import writable
+
 
 def first_object(text: str, *keys: str) -> dict[str, Any] | None:
     """The first JSON object in the text that has all the keys and could be written down again; None: there is none."""
@@ -21,12 +23,3 @@ def objects(text: str) -> list[dict[str, Any]]:
             found.append(value)
         place = text.find("{", end)
     return found
-
-
-def writable(value: Any) -> bool:
-    """Whether a value could be written as JSON in UTF-8: without half a surrogate pair, NaN and infinities."""
-    try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except ValueError:
-        return False
-    return True

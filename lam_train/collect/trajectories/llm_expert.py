@@ -13,8 +13,9 @@ from lam_train.collect.trajectories.instantiate_prompt import (
     instantiate_messages,
 )
 from lam_train.collect.trajectories.instantiation import CallUsage, Instantiation, PlannedAction
-from lam_train.collect.trajectories.json_answer import first_object, objects, writable
+from lam_train.collect.trajectories.json_answer import first_object, objects
 from lam_train.endpoint import Endpoint, EndpointFailure, Reply
+from lam_train.language.answer_text import writable
 from lam_train.language.functions import Function
 from lam_train.records import Observation, Task, reason_of
 
