@@ -38,7 +38,8 @@ def policies_of(
             raise UserError(f"models.{name}: the name is taken by another row; choose another")
         model = recipe.model if path is None else ModelSettings(path=path)
         policies[name] = recipe.policy.model_copy(update={"kind": "local", "path": path, "name": name})
-        identities[name] = f"{model_identity(resolve_folder(model) or model.source)}{answering(recipe, formats[name])}"
+        folder = folder_of(f"evaluate_{'online' if episodes else 'offline'}.models.{name}", model)
+        identities[name] = f"{model_identity(folder or model.source)}{answering(recipe, formats[name])}"
     if recipe.policy.endpoint is not None:
         policies[ENDPOINT] = recipe.policy.model_copy(update={"kind": "endpoint", "name": ENDPOINT})
         identities[ENDPOINT] = f"{recipe.policy.endpoint.model} at {recipe.policy.endpoint.base_url}"
@@ -49,6 +50,14 @@ def policies_of(
         return lambda: open_policy(policies[name], recipe.model, formats.get(name, recipe.format), "writer")
 
     return {name: load(name) for name in policies}, identities
+
+
+def folder_of(row: str, model: ModelSettings) -> str | None:
+    """`resolve_folder` of an evaluation's row; where it is missing, the row is told, and how to do without it."""
+    try:
+        return resolve_folder(model)
+    except UserError as error:
+        raise UserError(f"{row}: {error}; '~{row}' leaves the row out") from None
 
 
 def formats_of(recipe: Recipe, settings: ActingSettings) -> dict[str, StepFormat]:

@@ -11,7 +11,8 @@ from lam_train.evaluate.plans import EvaluateSettings, PlanReport, evaluate_plan
 from lam_train.evaluate.tasks import choose_tasks, held_out_tasks, tasks_in_training
 from lam_train.language.conversation import Language
 from lam_train.language.data import resolve_data
-from lam_train.model.load import ModelSettings, load_model, load_tokenizer, resolve_folder
+from lam_train.model.load import ModelSettings, load_model, load_tokenizer
+from lam_train.phases.acting import folder_of
 from lam_train.recipe import Recipe
 from lam_train.report.evaluation import report_page
 from lam_train.train.engine import DTYPES
@@ -39,7 +40,7 @@ def compare(recipe: Recipe, settings: EvaluateSettings, run_dir: RunDirectory) -
     planners: dict[str, Planner] = {RETRIEVAL: retrieval_planner(training)} if training else {}
     for name, path in settings.models.items():
         model = recipe.model if path is None else ModelSettings(path=path)
-        resolve_folder(model)  # a missing folder ends the run before anything is generated
+        folder_of(f"evaluate.models.{name}", model)  # a missing folder ends the run before anything is generated
         planners[name] = _planner(name, model, recipe, settings)
     notes = []
     if training:

@@ -422,7 +422,8 @@ def test_who_answers_is_a_models_files_and_how_it_answers(tmp_path):
     assert who()[1]["LAM2"] != identities["LAM2"]
     with pytest.raises(UserError, match=r"models\.expert: the name is taken"):
         who("evaluate_online.models.expert=null")
-    with pytest.raises(UserError, match="no such folder"):
+    missing = r"evaluate_online\.models\.LAM3: .*no such folder.* '~evaluate_online\.models\.LAM3' leaves the row out"
+    with pytest.raises(UserError, match=missing):
         who(f"evaluate_online.models.LAM3={tmp_path}/missing")
 
 
