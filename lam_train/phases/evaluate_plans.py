@@ -1,6 +1,7 @@
 """Compare planners on held-out tasks: the recipe's model as it comes, and trained ones."""
 
 import logging
+from pathlib import Path
 
 import torch
 
@@ -34,7 +35,11 @@ def run(recipe: Recipe, run_dir: RunDirectory) -> None:
 def compare(recipe: Recipe, settings: EvaluateSettings, run_dir: RunDirectory) -> PlanReport:
     """The report on all models of the settings, and on a retrieval baseline where training data is given."""
     training_data = resolve_data(settings.training_data) if settings.training_data else None
-    test, training = held_out_tasks(resolve_data(settings.data), training_data)
+    data = resolve_data(settings.data)
+    for key, file in (("data", data), ("training_data", training_data)):
+        if file and not Path(file).expanduser().exists():
+            raise UserError(f"evaluate.{key}={file}: no such file; +recipe=collect_plans makes one")
+    test, training = held_out_tasks(data, training_data)
     if RETRIEVAL in settings.models:
         raise UserError(f"evaluate.models.{RETRIEVAL}: the name is taken by the baseline; choose another")
     planners: dict[str, Planner] = {RETRIEVAL: retrieval_planner(training)} if training else {}

@@ -101,8 +101,10 @@ def test_stages_are_checked_before_the_first_one_runs(tmp_path):
     assert not (tmp_path / "plans").exists()
 
 
-def test_collect_then_evaluate_by_their_recipes(tmp_path, monkeypatch):
+def test_collect_then_evaluate_by_their_recipes(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
+    assert main(["+recipe=evaluate_plans", "model=tiny", "run_dir=runs/early"]) == 2
+    assert "evaluate.data=collected/plans/test.jsonl: no such file; +recipe=collect_plans makes one" in caplog.text
     rows = [
         row | {"page": f"page {i}", "task": f"Insert row {i} into the table"} for i, row in enumerate(plan_rows(80))
     ]
