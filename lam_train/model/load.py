@@ -17,6 +17,8 @@ from lam_train.model.tiny import tiny_config, tiny_tokenizer
 from lam_train.model.tree_attention import FLEX, MODEL_TYPES, NAME, register
 from lam_train.settings import Settings
 
+UNREADABLE = (OSError, ValueError, ImportError)  # a package that is missing: of a tokenizer, of a model's own code
+
 
 class LoraSettings(Settings):
     """Low-rank adapters (PEFT): only they are trained."""
@@ -102,7 +104,7 @@ def load_tokenizer(settings: ModelSettings):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, revision=settings.revision, trust_remote_code=settings.trust_remote_code, mistral_format=False
         )
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise UserError(_not_loaded(folder, "tokenizer", error)) from None
     if pieces is not None:
         check_against_sentencepiece(tokenizer, pieces)
@@ -161,7 +163,7 @@ def _read_config(settings: ModelSettings):
         return AutoConfig.from_pretrained(
             folder, revision=settings.revision, trust_remote_code=settings.trust_remote_code
         )
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise UserError(_not_loaded(folder, "configuration", error)) from None
 
 
@@ -210,7 +212,7 @@ def load_model(settings: ModelSettings, dtype: torch.dtype = torch.float32, seed
                 trust_remote_code=settings.trust_remote_code,
                 output_loading_info=True,
             )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # shapes that differ: a RuntimeError
+        except (*UNREADABLE, RuntimeError, SafetensorError) as error:  # shapes that differ: a RuntimeError
             raise UserError(_not_loaded(folder, "model", error)) from None
         missing = sorted(told["missing_keys"])
         if missing:  # transformers warns, and makes them random
@@ -225,7 +227,7 @@ def load_model(settings: ModelSettings, dtype: torch.dtype = torch.float32, seed
 
 def _not_loaded(folder: str, what: str, error: Exception) -> str:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if Path(folder).exists() or isinstance(error, RuntimeError):  # of weights that were found
+    if Path(folder).exists() or isinstance(error, (RuntimeError, ImportError)):  # of what was found
         return f"model.path={folder}: the {what} cannot be loaded: {first}"
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
     return (

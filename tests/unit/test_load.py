@@ -34,6 +34,16 @@ def test_another_shape_is_refused(tmp_path):
         load_model(saved_with(tmp_path, intermediate_size=64))
 
 
+@pytest.mark.parametrize("load", [load_config, load_model])
+def test_a_package_that_the_models_own_code_needs_is_named(tmp_path, load):
+    saved = saved_with(tmp_path, auto_map={"AutoConfig": "own.OwnConfig"}, model_type="own")
+    (tmp_path / "own.py").write_text("import package_of_theirs\n")
+    with pytest.raises(
+        UserError, match=f"model.path={tmp_path}: the configuration cannot be loaded: .*package_of_theirs"
+    ):
+        load(saved.model_copy(update={"trust_remote_code": True}))
+
+
 LOADERS = [load_tokenizer, load_config, load_model]
 
 
