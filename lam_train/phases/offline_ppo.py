@@ -11,6 +11,13 @@ from lam_train.objectives.experience import Experience, experience, reward_sprea
 from lam_train.objectives.ppo_objective import PpoObjective
 from lam_train.phases.ppo_actions import Actions, Logged, Sampled, answers_to, failed_states
 from lam_train.phases.ppo_judges import Judges
+from lam_train.phases.ppo_resuming import (
+    EXPERIENCE,
+    bring_experience,
+    check_iterations,
+    iteration_of,
+    missing_experience,
+)
 from lam_train.phases.resuming import find_resume
 from lam_train.phases.training import Learner, export_trained, make_loader, opened, say
 from lam_train.recipe import Recipe
@@ -65,16 +72,18 @@ class OfflinePpo:
         self.judges = Judges(recipe, language, world)
         self.states = failed_states(recipe, language)
         kind = Logged if self.settings.actions == "logged" else Sampled
-        self.source = kind(recipe, language, world, self.states, run_dir / "experience")
+        self.source = kind(recipe, language, world, self.states, run_dir / EXPERIENCE)
         self.objective = PpoObjective(self.settings, uses_values=self.advantages == "gae")
 
     def train(self) -> None:
         """All iterations that are left; exports the model and writes the health report."""
-        checkpoint = from_leader(leader_does(lambda: find_resume(self.recipe, self.run_dir)))
-        first = checkpoint.state["steering"]["iteration"] if checkpoint else 0
+        checkpoint = from_leader(leader_does(self._resumed))
+        first = iteration_of(checkpoint) if checkpoint else 0
         actions = self.source.actions(first, model=None)
         learner = Learner("LAM4: offline PPO", PolicyValue, self.objective, self.objective)
         per_iteration = self._steps_of(actions)
+        if checkpoint:
+            check_iterations(checkpoint, per_iteration)
         total = per_iteration * self.settings.iterations
         say(self.run_dir, self.world, learner.title, self.states.counts, total, checkpoint)
         loader = self._loader(actions, first, per_iteration)
@@ -85,7 +94,8 @@ class OfflinePpo:
                 if iteration > first:
                     actions = self.source.actions(iteration, trainer.engine.module.causal)
                     trainer.loader = self._loader(actions, iteration, per_iteration)
-                self.objective.begin(iteration, self._experience(trainer, actions, iteration))
+                resumed = checkpoint is not None and iteration == first
+                self.objective.begin(iteration, self._experience(trainer, actions, iteration, resumed))
                 trainer.fit()
                 if trainer.stopped:
                     break
@@ -93,6 +103,13 @@ class OfflinePpo:
         counts = self.states.counts | {"iterations": self.settings.iterations}
         export_trained(self.recipe, self.run_dir, trainer, counts, learner)
         leader_does(lambda: write_health(trainer.metrics.read(), trainer.stopped, self.run_dir / "health"))
+
+    def _resumed(self) -> Checkpoint | None:
+        """The checkpoint to go on from, its experience in this run directory."""
+        checkpoint = find_resume(self.recipe, self.run_dir)
+        if checkpoint is not None:
+            bring_experience(checkpoint, self.run_dir)
+        return checkpoint
 
     def _steps_of(self, actions: Actions) -> int:
         """Optimizer steps of an iteration."""
@@ -103,14 +120,17 @@ class OfflinePpo:
     def _loader(self, actions: Actions, iteration: int, steps: int):
         return make_loader(self.recipe, actions.samples, self.world, steps, first_step=iteration * steps)
 
-    def _experience(self, trainer: Trainer, actions: Actions, iteration: int) -> Experience:
+    def _experience(self, trainer: Trainer, actions: Actions, iteration: int, resumed: bool) -> Experience:
         """This iteration's, made once: from the disk where a run that was killed has left it.
 
         The passes run on the packs of the first epoch: until the first update, the policy that learns gives the very
         same log-probabilities, and every ratio is 1.
         """
-        file = self.run_dir / "experience" / f"iteration-{iteration:03d}.npz"
-        if not from_leader(leader_does(file.exists)):
+        file = self.run_dir / EXPERIENCE / f"iteration-{iteration:03d}.npz"
+        known = from_leader(leader_does(file.exists))
+        if resumed and not known:
+            raise missing_experience(file, iteration)
+        if not known:
             samples = actions.samples
             epoch = make_loader(self.recipe, samples, self.world, -(-len(samples) // self.recipe.trainer.batch_size))
             begun = time.perf_counter()

@@ -144,12 +144,28 @@ def answers_to(
         )
     seed = int.from_bytes(hashlib.sha256(f"{local.seed} {label}".encode()).digest()[:4], "big")
     wanted = local.model_copy(update={"seed": seed, "max_prompt_tokens": min(local.max_prompt_tokens or room, room)})
-    share = states[world.rank :: world.size]
+    share = dealt(states, world.size)[world.rank]
     mine = answer_states(model, language, recipe.format, wanted, share, number, label, shown=world.leads)
     parts: list = [None] * world.size
     torch.distributed.all_gather_object(parts, mine)
     place = {state.id: index for index, state in enumerate(states)}
     return sorted((answer for part in parts for answer in part), key=lambda answer: place[answer.state])
+
+
+def dealt(states: Sequence[NamedState], ranks: int) -> list[list[NamedState]]:
+    """Each rank's states, in their order; those of one request stay together, of the most first to whom has least.
+
+    What an answer draws from is seeded by its prompt and by how often it was asked before, so equal prompts, as those
+    of several attempts at a task, must meet on one rank: on two, their answers would be the same.
+    """
+    together: dict[str, list[NamedState]] = {}
+    for state in states:
+        together.setdefault(state.state.request, []).append(state)
+    owners, loads = {}, [0] * ranks
+    for request in sorted(together, key=lambda request: -len(together[request])):
+        owners[request] = loads.index(min(loads))
+        loads[owners[request]] += len(together[request])
+    return [[state for state in states if owners[state.state.request] == rank] for rank in range(ranks)]
 
 
 def _digest(tokens: np.ndarray) -> str:

@@ -12,10 +12,20 @@ from lam_train.batching.layout import BatchingSettings
 from lam_train.batching.loader import Loader
 from lam_train.batching.pack import PackInput, build_pack
 from lam_train.language.sample import Sample, Samples, Segment
-from lam_train.model.attention import by_causal_kernels, model_inputs, tree_mask
+from lam_train.model.attention import by_causal_kernels, masks_by_layer, model_inputs, tree_mask
 from lam_train.model.load import LoraSettings, ModelSettings, load_model
 from lam_train.model.trainable import TrainableModel, add_lora
-from lam_train.model.tree_attention import FLEX, FLEX_BLOCK, LONG, NAME, flex_masks, query_blocks, register
+from lam_train.model.tree_attention import (
+    FLEX,
+    FLEX_BLOCK,
+    LONG,
+    NAME,
+    flex_masks,
+    layer_window,
+    query_blocks,
+    register,
+    tree_attention,
+)
 from lam_train.objectives.imitation import imitation_loss
 
 VOCABULARY = 259
@@ -117,9 +127,13 @@ def test_sliding_window_forest_equals_samples_one_by_one(name):
     assert loss_and_gradients(windowed, samples_of(name), ALONE)[0] != pytest.approx(wide, rel=1e-6)
 
 
-def test_alone_is_what_transformers_computes():
+@pytest.mark.parametrize("window", [None, 7])
+@pytest.mark.parametrize("attention", ["auto", "dense"])
+def test_alone_is_what_transformers_computes(attention, window):
     """The reference itself: one sample in a row against transformers' own loss on the plain sample."""
-    model, samples = tiny(), samples_of("uneven branches")
+    causal = load_model(ModelSettings(source="tiny", attention=attention))
+    causal.config.sliding_window = window
+    model, samples = TrainableModel(causal), samples_of("uneven branches")
     for index in range(len(samples)):
         tokens = torch.from_numpy(samples.tokens(index).astype(np.int64))
         labels = torch.where(torch.from_numpy(samples.weights(index)) != 0, tokens, -100)
@@ -268,6 +282,34 @@ def test_padding_changes_nothing_that_a_pack_says_of_its_samples():
     assert torch.equal(seen[:24, :24], tree_mask(pack.subtree_end, pack.positions))
     assert not seen[:24, 24:].any() and not seen[24:, :24].any() and seen.any(1).all()
     assert torch.equal(wide.sources, pack.sources) and torch.equal(wide.targets, pack.targets)
+
+
+def test_layers_that_all_see_everything_have_no_window():
+    config = SimpleNamespace(layer_types=["full_attention"] * 2, sliding_window=7)
+    assert masks_by_layer(config, lambda window: window) is None and layer_window(config, 1) is None
+    config.layer_types = None  # as mistral says it
+    assert masks_by_layer(config, lambda window: window) == layer_window(config, 1) == 7
+
+
+def test_dropout_of_attention_is_left_to_a_mask():
+    pack = build_pack([PackInput("a", *_arrays([(1, 13), (2, 5)]), 0)])
+    config = load_model(ModelSettings(source="tiny")).config
+    assert "tree" in model_inputs(pack, config)
+    config.attention_dropout = 0.1
+    assert "tree" not in model_inputs(pack, config)
+    with pytest.raises(ValueError, match="tree attention has no dropout"):
+        tree_attention(None, *torch.ones(3, 1, 2, 4, 8), None, dropout=0.1, tree=query_blocks(torch.full((4,), 4)))
+
+
+def test_scores_of_bf16_are_as_exact_as_fp32_holds_them():
+    """Large ones, which bf16 would round to quarters: the weights would be wrong by a tenth."""
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, 2, 40, 16).bfloat16() for _ in range(3))
+    exact = torch.nn.functional.scaled_dot_product_attention(
+        *(x.double() for x in (query, key, value)), is_causal=True, scale=3.0
+    )
+    found, _ = tree_attention(None, query, key, value, None, scaling=3.0, tree=query_blocks(torch.full((40,), 40)))
+    assert (found.transpose(1, 2).double() - exact).norm() < 5e-3 * exact.norm()
 
 
 def test_flex_refuses_a_model_whose_attention_it_would_change():

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lam_train.batching.layout import BatchingSettings, fit_rows, lay_out
 from lam_train.batching.loader import EpochPlan, Loader
+from lam_train.batching.pack import PackInput, build_pack
 from lam_train.batching.tree import Run, cut_into_runs, shared_lengths, sort_samples
 from lam_train.errors import UserError
 from lam_train.language.sample import Sample, Samples, Segment
@@ -81,6 +83,8 @@ def test_every_sample_lies_in_exactly_one_row_and_ranks_have_equal_micro_batches
     assert sorted(layout.order[i] for i in places) == list(range(40))
     assert len({len(rank) for rank in layout.rows}) == 1
     assert all(sum(run.size for run in row) <= 60 for rank in layout.rows for row in rank)
+    assert bool(layout.shared.any()) == share
+    assert sum(not row for rank in layout.rows for row in rank) < ranks  # of padding no more than it takes
 
 
 def test_rows_are_evened_out_over_ranks():
@@ -92,10 +96,60 @@ def test_rows_are_evened_out_over_ranks():
     assert max(sizes) <= 1.2 * np.mean(sizes)
 
 
+def test_rows_that_run_at_the_same_time_are_alike():
+    samples = random_samples(40)
+    layout = lay_out([samples.tokens(i) for i in range(40)], BatchingSettings(max_tokens=30, workers=0), 3)
+    sizes = [
+        sum(run.size for run in layout.rows[rank][micro]) for micro in range(layout.micro_batches) for rank in range(3)
+    ]
+    assert layout.micro_batches > 2 and sizes == sorted(sizes, reverse=True)
+
+
 def test_micro_batch_size_caps_the_samples_of_a_row():
     samples = random_samples(24)
     layout = lay_out([samples.tokens(i) for i in range(24)], BatchingSettings(micro_batch_size=3, workers=0), 1)
     assert max(sum(run.last - run.first for run in row) for row in layout.rows[0]) == 3
+    assert fit_rows([Run(0, 2, 4), Run(2, 3, 1), Run(3, 4, 1)], 10, 3) == [[Run(0, 2, 4), Run(2, 3, 1)], [Run(3, 4, 1)]]
+
+
+def test_what_a_step_says_of_itself_is_over_all_ranks_and_what_its_packs_hold():
+    made = random_samples(37)
+    made._weights *= np.repeat(np.resize([1.0, 0.5, -2.0], 37), made.lengths).astype(np.float32)
+    settings = BatchingSettings(max_tokens=40, workers=0)
+    ranks = [Loader(made, settings, batch_size=16, steps=6, seed=0, rank=r, ranks=3, first_step=10) for r in range(3)]
+    assert ranks[0].last_step == 16
+    for step in range(6):
+        batches = [loader.dataset[step] for loader in ranks]
+        packs = [pack for batch in batches for pack in batch.packs if pack.samples]
+        for batch in batches:
+            assert batch.step == 10 + step and batch.epoch == pytest.approx((step + 1) / 3)
+            assert sorted(batch.samples) == sorted(id for pack in packs for id in pack.samples)
+            assert batch.physical_tokens == sum(len(pack.tokens) for pack in packs)
+            assert batch.logical_tokens == sum(pack.logical_tokens for pack in packs)
+            assert batch.supervised_tokens == sum(len(pack.targets) for pack in packs)
+            assert batch.weight == pytest.approx(sum(pack.weights.sum().item() for pack in packs))
+            chosen = [made.ids.index(id) for id in batch.samples]
+            assert batch.logical_tokens == made.lengths[chosen].sum()
+            assert batch.supervised_tokens == made.supervised()[chosen].sum()
+    assert [batch.step for batch in ranks[0]] == list(range(10, 16)) and len(ranks[0]) == 0
+
+
+def test_a_first_token_that_is_a_target_is_refused():
+    with pytest.raises(ValueError, match="x: its first token is a target"):
+        build_pack([PackInput("x", np.arange(3, dtype=np.int32), np.ones(3, np.float32), 0)])
+
+
+def test_no_samples_are_refused():
+    with pytest.raises(UserError, match="no samples to train on"):
+        Loader(Samples([]), BatchingSettings(workers=0), batch_size=8, steps=1, seed=0)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loading_leaves_the_random_state_alone(workers):
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    assert len(list(Loader(random_samples(9), BatchingSettings(workers=workers), batch_size=8, steps=2, seed=0))) == 2
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_length_is_the_number_of_steps_taken_and_an_epoch_holds_every_sample_once():
@@ -186,6 +240,9 @@ def test_other_data_or_order_is_refused_on_resume():
     ):
         with pytest.raises(UserError, match=key):
             other.load_state(state)
+    grouped = Loader(random_samples(37), BatchingSettings(workers=0, group_by="task"), batch_size=8, steps=4, seed=0)
+    with pytest.raises(UserError, match=r"batching\.group_by"):
+        grouped.load_state(state)
 
 
 def test_group_by_task_brings_a_task_into_neighbouring_steps():
@@ -197,6 +254,26 @@ def test_group_by_task_brings_a_task_into_neighbouring_steps():
     assert sum(a != b for a, b in pairwise(free)) > 20
 
 
+def test_group_by_trajectory_keeps_those_of_a_task_apart():
+    tokens = np.arange(3, dtype=np.int32)
+    made = [
+        Sample(f"s{i}", (Segment(tokens, 1.0),), task=f"t{i % 3}", trajectory=f"t{i % 3}-{i % 6}") for i in range(48)
+    ]
+    for group_by, groups in (("task", 3), ("trajectory", 6)):
+        order = EpochPlan(Samples(made), 8, 0, group_by).order(0)
+        names = [getattr(made[i], group_by) for i in order]
+        assert sum(a != b for a, b in pairwise(names)) == groups - 1
+    assert sum(a != b for a, b in pairwise(made[i].task for i in order)) > 2
+
+
+def test_group_by_prefix_deals_out_four_groups_of_neighbours_a_step_in_random_order():
+    samples = Samples([Sample(f"s{i}", (Segment(np.asarray([9, i], np.int32), 1.0),)) for i in range(203)])
+    order = EpochPlan(samples, 16, 0, "prefix").order(0)
+    breaks = np.flatnonzero(np.diff(order) != 1) + 1
+    assert 45 <= len(breaks) <= 51  # of 52 groups of four; two may come one behind the other by chance
+    assert 15 < (np.diff(order[breaks]) > 0).sum() < 35
+
+
 def test_group_by_prefix_makes_steps_cheaper_and_takes_every_sample_once():
     samples = random_samples(203)
 
@@ -206,9 +283,10 @@ def test_group_by_prefix_makes_steps_cheaper_and_takes_every_sample_once():
         return sum(batch.physical_tokens for batch in loader)
 
     assert tokens("prefix") < 0.9 * tokens("none")
+    for batch_size in (16, 3, 1):  # one pool of steps, and several
+        plan = EpochPlan(samples, batch_size, 0, "prefix")
+        assert all(sorted(plan.order(epoch)) == list(range(203)) for epoch in range(2))
     plan = EpochPlan(samples, 16, 0, "prefix")
-    for epoch in range(2):
-        assert sorted(plan.order(epoch)) == list(range(203))
     groups = [{frozenset(plan.order(e)[i : i + 4]) for i in range(0, 203, 4)} for e in range(2)]
     assert len(groups[0] & groups[1]) < 20  # of 51: an epoch's groups are not those of another
 

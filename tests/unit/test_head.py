@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from lam_train.batching.layout import BatchingSettings
 from lam_train.batching.loader import Loader
 from lam_train.errors import UserError
 from lam_train.language.sample import Sample, Samples, Segment
 from lam_train.model import head as head_module
+from lam_train.model.attention import model_inputs
 from lam_train.model.head import BYTES_IN_WORK, ChunkedHead, chunk_sizes, log_probabilities, most_bytes
 from lam_train.model.load import LoraSettings, ModelSettings, load_model
 from lam_train.model.policy_value import PolicyValue
@@ -62,6 +64,9 @@ def test_no_more_logits_than_the_budget_are_held(monkeypatch, learns):
     seen = []
     computed = head_module._logprobs_of_all
     monkeypatch.setattr(head_module, "_logprobs_of_all", lambda *given: seen.append(len(given[0])) or computed(*given))
+    sloped = []
+    slopes_of = head_module._slopes
+    monkeypatch.setattr(head_module, "_slopes", lambda *given: sloped.append(len(given[0])) or slopes_of(*given))
     model = TrainableModel(load_model(settings(chunked=True)))
     saved = []
     with (
@@ -71,7 +76,7 @@ def test_no_more_logits_than_the_budget_are_held(monkeypatch, learns):
         outputs = model(pack())
     assert max(seen) == AT_ONCE and sum(seen) == len(outputs) == 60
     slopes = [len(tensor) for tensor in saved if tensor.ndim == 2 and tensor.shape[1] == vocabulary()]
-    assert slopes == ([3 * AT_ONCE] if learns else [])
+    assert slopes == ([3 * AT_ONCE] if learns else []) and sum(sloped) == sum(slopes)
     if learns:
         outputs.sum().backward()
         assert max(seen) == AT_ONCE and sum(seen) == 60 + 39  # those whose slopes were not kept, computed again
@@ -114,6 +119,81 @@ def test_improbable_targets_and_bf16(entropies):
     for exact, mine, rounded in zip(*found.values(), strict=True):
         assert (mine - exact).norm() < 1e-5 * exact.norm()
         assert (rounded - exact).norm() < 2e-2 * exact.norm()
+
+
+def test_log_probabilities_of_bf16_logits_are_fp32():
+    torch.manual_seed(0)
+    head = torch.nn.Linear(16, 40, bias=False, dtype=torch.bfloat16)
+    head.__class__, head.logits_budget = ChunkedHead, 2**12
+    hidden, targets = torch.randn(30, 16).bfloat16(), torch.arange(30)
+    with torch.no_grad():
+        expected = torch.nn.functional.linear(hidden, head.weight).float().log_softmax(-1)[torch.arange(30), targets]
+        torch.testing.assert_close(head(hidden, targets), expected)
+
+
+def test_a_layer_with_a_bias_keeps_its_own_way():
+    causal = load_model(ModelSettings(source="tiny"))
+    causal.set_output_embeddings(torch.nn.Linear(64, vocabulary()))
+    ChunkedHead.replace(causal, 2**20)
+    assert type(causal.get_output_embeddings()) is torch.nn.Linear
+
+
+def test_the_entropy_is_that_of_the_distribution_and_carries_no_gradient():
+    torch.manual_seed(0)
+    logits, targets = torch.randn(6, 9, requires_grad=True), torch.arange(6)
+    found = log_probabilities(logits, targets, entropies=True)
+    torch.testing.assert_close(found[1], torch.distributions.Categorical(logits=logits).entropy())
+    (gradient,) = torch.autograd.grad(found[1].sum(), logits)
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize("kind", ["llama", "granite"])
+def test_policy_and_value_read_the_last_state_whichever_head_the_model_has(kind):
+    """Ours, and one of its own; the value learns from the body and the entropy teaches nothing."""
+    sizes = {"vocab_size": 259, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **sizes, num_attention_heads=4, pad_token_id=None, initializer_range=0.2)
+    causal = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    ChunkedHead.replace(causal, 2**20)
+    assert isinstance(causal.get_output_embeddings(), ChunkedHead) == (kind == "llama")
+    model = PolicyValue(causal)
+    torch.nn.init.normal_(model.value_head.weight)
+    row = pack()
+    found = model(row)
+    inputs = model_inputs(row, causal.config)
+    hidden = causal.base_model(**inputs).last_hidden_state[0, row.sources]
+    torch.testing.assert_close(found[1], model.value_head(hidden))
+    distribution = torch.distributions.Categorical(logits=causal(**inputs).logits[0, row.sources])
+    torch.testing.assert_close(found[0], distribution.log_prob(row.targets))
+    torch.testing.assert_close(found[2], distribution.entropy())
+    body = list(causal.base_model.parameters())
+    of_values = torch.autograd.grad(found[1].sum(), body, retain_graph=True)
+    of_entropies = torch.autograd.grad(found[2].sum(), body, allow_unused=True)
+    assert all(gradient.any() for gradient in of_values)
+    assert not any(gradient is not None and gradient.any() for gradient in of_entropies)
+    assert PolicyValue(causal.bfloat16())(row).dtype == TrainableModel(causal)(row).dtype == torch.float32
+
+
+def test_adapters_are_what_the_settings_say():
+    asked = LoraSettings(rank=3, alpha=12, dropout=0.25, target_modules=["q_proj"])
+    made = add_lora(load_model(ModelSettings(source="tiny")), asked)
+    adapters = [module for name, module in made.named_modules() if name.endswith("q_proj")]
+    assert len(adapters) == 4 and not any("lora" in name for name, _ in made.named_modules() if "v_proj" in name)
+    for adapter in adapters:
+        assert adapter.r["default"] == 3 and adapter.scaling["default"] == 4
+        assert adapter.lora_dropout["default"].p == 0.25
+    with pytest.raises(UserError, match=r"model\.lora\.target_modules=\['nothing'\]"):
+        add_lora(load_model(ModelSettings(source="tiny")), LoraSettings(target_modules=["nothing"]))
+
+
+def test_a_model_whose_head_cannot_be_given_positions_is_refused():
+    class Whole(LlamaForCausalLM):
+        def forward(self, input_ids=None, attention_mask=None):
+            return super().forward(input_ids, attention_mask)
+
+    sizes = {"vocab_size": 20, "hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1}
+    with pytest.raises(UserError, match="Whole has no logits_to_keep"):
+        TrainableModel(Whole(LlamaConfig(**sizes, num_hidden_layers=1)))
 
 
 def test_a_chunk_has_one_target_at_least():

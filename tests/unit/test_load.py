@@ -24,6 +24,18 @@ def test_a_folder_gives_back_the_weights(tmp_path):
         assert torch.equal(found[name], tensor), name
 
 
+def test_random_weights_are_those_of_the_seed_and_of_the_dtype():
+    one, again, other = (load_model(ModelSettings(source="tiny"), seed=seed).lm_head.weight for seed in (1, 1, 2))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+    assert load_model(ModelSettings(source="tiny"), torch.bfloat16).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("path", "said"), [("", "the folder has no config.json"), ("/nowhere", "no such folder")])
+def test_a_folder_without_a_model_is_refused(tmp_path, path, said):
+    with pytest.raises(UserError, match=f"model.path={tmp_path}{path}: {said}"):
+        load_model(ModelSettings(path=f"{tmp_path}{path}"))
+
+
 def test_missing_tensors_are_named(tmp_path):
     with pytest.raises(UserError, match=r"9 tensors of the model .* are missing: model\.layers\.4\..*, …"):
         load_model(saved_with(tmp_path, num_hidden_layers=5))

@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from lam_train.__main__ import main
+from lam_train.agent.answers import NamedState
 from lam_train.objectives.experience import Experience
+from lam_train.phases.ppo_actions import dealt
 from lam_train.records import Action, Trajectory, read_jsonl, write_jsonl
 from lam_train.train.metrics import METRICS, PPO_METRICS
 from tests.conftest import metrics, run_command
@@ -163,6 +165,75 @@ def test_it_goes_on_inside_and_between_iterations(judged, tmp_path, step):
         assert [row[name] for row in steps_of(tmp_path / "ppo")] == [row[name] for row in steps_of(tmp_path / "killed")]
     whole, again = (load_file(tmp_path / run_dir / "model/model.safetensors") for run_dir in ("ppo", "killed"))
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def told(run_dir) -> list[tuple]:
+    names = ("step", "iteration", "loss", "kl", "kl_old", "ratio", "reward", "kl_coefficient")
+    return [tuple(row[name] for name in names) for row in steps_of(run_dir)]
+
+
+EVERY_STEP = ["checkpoint.every_steps=1", "checkpoint.keep_last=20", "trainer.schedule=constant", "ppo.probe_states=0",
+              "export.at_end=false"]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [2, 4, 6])
+def test_in_another_run_directory_it_goes_on_with_the_same_experience(judged, tmp_path, step):
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP) == 0
+    resumed = f"resume={tmp_path}/ppo/checkpoints/step-{step:08d}"
+    assert run(judged, tmp_path / "new", *SAMPLED, *EVERY_STEP, resumed) == 0
+    assert told(tmp_path / "new") == told(tmp_path / "ppo")[step:]
+
+
+def test_logged_actions_too_are_judged_against_the_policy_that_acted(judged, tmp_path):
+    logged = ["trainer.epochs=4", *EVERY_STEP]
+    assert run(judged, tmp_path / "ppo", *logged) == 0
+    resumed = f"resume={tmp_path}/ppo/checkpoints/step-00000002"
+    assert run(judged, tmp_path / "new", *logged, resumed) == 0
+    assert told(tmp_path / "new") == told(tmp_path / "ppo")[2:]
+
+
+def test_without_its_experience_a_checkpoint_is_refused(judged, tmp_path, caplog):
+    assert run(judged, tmp_path / "ppo", "trainer.epochs=2", *EVERY_STEP) == 0
+    shutil.copytree(tmp_path / "ppo/checkpoints/step-00000002", tmp_path / "moved")
+    assert run(judged, tmp_path / "new", "trainer.epochs=2", *EVERY_STEP, f"resume={tmp_path}/moved") == 2
+    assert "new/experience/iteration-000.npz is missing: what iteration 0 learns from" in caplog.text
+
+
+def test_back_at_an_earlier_checkpoint_later_iterations_meet_the_new_policy(judged, tmp_path):
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP) == 0
+    before = told(tmp_path / "ppo")
+    back = f"resume={tmp_path}/ppo/checkpoints/step-00000001"
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP, "trainer.lr=4e-3", back) == 0
+    after = steps_of(tmp_path / "ppo")
+    assert told(tmp_path / "ppo")[1] == before[1] and told(tmp_path / "ppo")[2] != before[2]
+    assert after[4]["iteration"] == 1 and after[4]["kl_old"] == 0 and after[4]["ratio"] == 1
+
+
+def test_an_iterations_steps_cannot_change_behind_the_first(judged, tmp_path, caplog):
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP, "trainer.max_steps=2") == 0
+    assert [row["step"] for row in steps_of(tmp_path / "ppo")] == [1, 2, 3, 4]  # two of each iteration
+    for steps, checkpoint in ((1, 2), (4, 3), (1, 3)):
+        resumed = [f"resume={tmp_path}/ppo/checkpoints/step-{checkpoint:08d}", f"trainer.max_steps={steps}"]
+        assert run(judged, tmp_path / "new", *SAMPLED, *EVERY_STEP, *resumed) == 2
+    assert caplog.text.count("trainer.max_steps, trainer.epochs: iterations of") == 3
+    longer = [f"resume={tmp_path}/ppo/checkpoints/step-00000001", "trainer.max_steps=3"]
+    assert run(judged, tmp_path / "new", *SAMPLED, *EVERY_STEP, *longer) == 0
+    assert [row["step"] for row in steps_of(tmp_path / "new")] == [2, 3, 4, 5, 6]
+
+
+def test_states_of_one_request_are_dealt_to_one_rank_in_their_order(judged):
+    states = [
+        NamedState(f"{attempt}/{place}", state, "", "")
+        for attempt, number in enumerate((0, 1, 0, 2, 0, 3))  # three attempts at the first task
+        for place, state in enumerate(failed(number).states())
+    ]
+    for ranks in (1, 2, 3, 4, 9):
+        shares = dealt(states, ranks)
+        assert sorted((s for share in shares for s in share), key=states.index) == states and len(shares) == ranks
+        homes = [{rank for rank, share in enumerate(shares) if state in share} for state in states]
+        assert homes[0] == homes[1] == homes[4] == homes[5] == homes[8]
+        assert all(share == sorted(share, key=states.index) for share in shares)
+    assert [len(share) for share in dealt(states, 2)] == [6, 6]
 
 
 def test_logged_iterations_compute_advantages_again_against_the_same_policy(judged, tmp_path):

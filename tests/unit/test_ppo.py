@@ -202,16 +202,20 @@ def test_the_coefficient_follows_its_target():
 
 
 def outputs(*logprobs: float, value: float = 0.0) -> torch.Tensor:
-    return torch.tensor([logprobs, [value] * len(logprobs), [1.0] * len(logprobs)])
+    """The value counts where the action begins: at its other tokens it is something else."""
+    n = len(logprobs)
+    return torch.tensor([logprobs, [value, *[9.0] * (n - 1)], [1.0] * n])
 
 
 TAKEN = [Taken("t/0", "t", "p"), Taken("t/1", "t", "q"), Taken("u/0", "u", "p", ended=False)]
 POLICY = {"t/0": outputs(-1, -2), "t/1": outputs(-3, value=0.5), "u/0": outputs(-1, -1, -1, value=-0.5)}
+REFERENCE = {"t/0": torch.tensor([-1.5, -2]), "t/1": torch.tensor([-2.75]), "u/0": torch.tensor([-2, -1, -0.5])}
 SCORES = {"t/0": torch.tensor([9.0, 0.0]), "t/1": torch.tensor([1.0]), "u/0": torch.tensor([9.0, 9.0, 9.0])}
 
 
 def made(**more) -> Experience:
-    return experience(TAKEN, POLICY, None, SCORES, **({"advantages": "gae", "whiten": False} | more))
+    given = {"reference": None, "advantages": "gae", "whiten": False} | more
+    return experience(TAKEN, POLICY, scores=SCORES, **given)
 
 
 def test_the_reward_is_read_where_the_action_ends_and_a_cut_answer_has_the_least():
@@ -231,6 +235,26 @@ def test_advantages_follow_the_trajectory_and_tokens_are_found_by_action():
     assert some.values.tolist() == [-0.5, 0.0]
     grouped = made(advantages="group")
     assert grouped.advantages == pytest.approx([0.25, 0, -0.25])  # t/0 and u/0 answer the same prompt
+    scaled = made(advantages="group", scale_groups=True)
+    assert scaled.advantages == pytest.approx(np.array([0.25, 0, -0.25]) / (np.sqrt(0.125) + 1e-4))
+
+
+def test_gamma_and_lambda_each_keep_their_place_and_whitening_is_over_all_actions():
+    one = 1 / (1 + np.exp(-1)) - 0.5
+    found = made(gamma=0.5, lam=0.2)  # delta_1 = r_1 - V_1, A_0 = r_0 + gamma V_1 - V_0 + gamma lam delta_1
+    advantages = [0.5 * 0.5 + 0.5 * 0.2 * (one - 0.5), one - 0.5, NO_END + 0.5]
+    assert found.advantages == pytest.approx(advantages, abs=1e-7)
+    white = made(gamma=0.5, lam=0.2, whiten=True)
+    assert white.advantages == pytest.approx(
+        (np.array(advantages) - np.mean(advantages)) / np.std(advantages), abs=1e-6
+    )
+    assert white.returns == pytest.approx(found.returns)  # what the values learn is not whitened
+
+
+def test_the_reference_is_another_model_than_the_one_that_acted():
+    found = made(reference=REFERENCE).of(["u/0", "t/0"])
+    assert found.old_logprobs.tolist() == [-1, -1, -1, -1, -2]
+    assert found.reference_logprobs.tolist() == [-2, -1, -0.5, -1.5, -2]
 
 
 def test_experience_is_read_back_as_it_was_written(tmp_path):
@@ -281,6 +305,14 @@ def one_rank(monkeypatch):
     monkeypatch.setattr("lam_train.objectives.ppo_objective.sum_over_rows", lambda values, world: values)
 
 
+@pytest.fixture
+def twins(monkeypatch):
+    """Another rank has the same."""
+    monkeypatch.setattr(
+        "lam_train.objectives.ppo_objective.sum_over_rows", lambda values, world: [2 * value for value in values]
+    )
+
+
 def objective(**settings) -> PpoObjective:
     found = PpoObjective(PpoSettings(**settings), uses_values=True)
     found.begin(0, made())
@@ -301,9 +333,82 @@ def test_at_the_start_every_ratio_is_1_and_the_kl_0_exactly(one_rank):
     assert loss.item() == pytest.approx(-sum(advantages) + value, rel=1e-5)
 
 
+UNUSUAL = {"clip": 0.1, "value_clip": 0.05, "value_weight": 0.5, "kl_coefficient": 0.3, "kl_target": 0.05,
+           "kl_horizon": 50.0, "kl_limit": None}  # fmt: skip
+NOW = {  # the policy when it learns
+    "t/0": torch.tensor([[-0.5, -2.05], [0.25, 9.0], [1.0, 3.0]]),
+    "t/1": torch.tensor([[-3.25], [0.75], [0.5]]),
+    "u/0": torch.tensor([[-1.25, -1.0, -0.75], [-0.46875, 9.0, 9.0], [2.0, 2.0, 0.25]]),
+}
+
+
+def by_hand(name: str, e: Experience, settings: PpoSettings) -> dict[str, float]:
+    """An action's parts of the loss and its numbers, one token after the other."""
+    place, (now, values, entropies) = e.ids.index(name), NOW[name].double().numpy()
+    old, reference = POLICY[name][0].double().numpy(), REFERENCE[name].double().numpy()
+    advantage, returned, value, n = e.advantages[place], e.returns[place], values[0], len(now)
+    log_ratios = now - old if settings.ratio == "token" else np.full(n, (now - old).sum())
+    ratios, low, high = np.exp(log_ratios), 1 - settings.clip, 1 + settings.clip
+    policy = sum(-min(r * advantage, min(max(r, low), high) * advantage) for r in ratios) / n
+    near = e.values[place] + np.clip(value - e.values[place], -settings.value_clip, settings.value_clip)
+    clipped = sum(r > high if advantage > 0 else r < low for r in ratios) if advantage else 0
+    away, gone = now - reference, now - old
+    return {
+        "policy": policy,
+        "kl": sum(np.exp(away) - 1 - away),
+        "kl_old": sum(np.exp(gone) - 1 - gone),
+        "value_loss": 0.5 * max((value - returned) ** 2, (near - returned) ** 2),
+        "ratio": sum(ratios), "clipped": clipped, "entropy": sum(entropies), "reward": e.rewards[place],
+        "return": returned, "error": returned - value, "tokens": n,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("uses_values", [True, False])
+@pytest.mark.parametrize("ratio", ["token", "action"])
+def test_a_step_of_two_packs_on_two_ranks_is_what_its_actions_are_one_by_one(twins, ratio, uses_values):
+    """Of settings that are no defaults: the loss, each number told with its divisor, and the coefficient after it."""
+    settings = PpoSettings(ratio=ratio, **UNUSUAL)
+    ours, e = PpoObjective(settings, uses_values), made(reference=REFERENCE)
+    ours.begin(3, e)
+    weight = settings.value_weight if uses_values else 0
+    coefficient = settings.kl_coefficient
+    for packs in ([("u/0",), ("t/1", "t/0")], [("t/0", "u/0")]):  # two optimizer steps
+        of = {name: by_hand(name, e, settings) for names in packs for name in names}
+        for names in packs:
+            outputs = torch.cat([NOW[name] for name in names], 1).requires_grad_()
+            loss = ours(outputs, pack_of(*names))
+            expected = sum(of[n]["policy"] + coefficient * of[n]["kl"] + weight * of[n]["value_loss"] for n in names)
+            assert loss.item() == pytest.approx(expected, rel=1e-5)
+            loss.backward()
+            assert bool(outputs.grad[1].any()) == uses_values and not outputs.grad[2].any()
+        assert not ours._sums.requires_grad  # else every pack's graph would be kept until the step's end
+        told = ours.before_update(world())
+        total = {key: sum(part[key] for part in of.values()) for key in of["t/0"]}
+        actions, tokens = len(of), total["tokens"]
+        kl = total["kl"] / actions
+        expected = {"kl": kl, "kl_old": total["kl_old"] / actions, "kl_coefficient": coefficient, "iteration": 3}
+        expected |= {"clip_fraction": total["clipped"] / tokens, "ratio": total["ratio"] / tokens}
+        expected |= {"entropy": total["entropy"] / tokens, "reward": total["reward"] / actions}
+        if uses_values:
+            errors, returned = ([part[key] for part in of.values()] for key in ("error", "return"))
+            expected["value_loss"] = total["value_loss"] / actions
+            expected["explained_variance"] = 1 - np.var(errors) / np.var(returned)
+        assert told == pytest.approx(expected, rel=1e-4)
+        coefficient = adapted_coefficient(coefficient, kl, settings.kl_target, settings.kl_horizon, 2 * actions)
+        assert ours.coefficient == pytest.approx(coefficient, rel=1e-6)
+
+
+def test_an_action_without_advantage_is_never_clipped_and_without_a_target_the_coefficient_stays(one_rank):
+    ours = objective(kl_target=None, kl_limit=None)
+    ours._experience.advantages[:] = 0
+    for shift in (3.0, -3.0):
+        ours(POLICY["t/1"] + torch.tensor([[shift], [0], [0]]), pack_of("t/1"))
+    assert ours.before_update(world())["clip_fraction"] == 0 and ours.coefficient == 0.2
+
+
 def test_the_padding_pack_counts_for_nothing(one_rank):
     ours = objective()
-    loss = ours(torch.tensor([[-3.0], [2.0], [1.0]], requires_grad=True), padding_pack())
+    loss = ours(torch.tensor([[-3.0], [2.0], [4.0]], requires_grad=True), padding_pack())
     assert loss.item() == 0
     ours(POLICY["t/1"], pack_of("t/1"))
     assert ours.before_update(world())["reward"] == pytest.approx(float(made().rewards[1]))

@@ -11,6 +11,7 @@ from lam_train.__main__ import main
 from lam_train.batching.layout import BatchingSettings, build_packs, lay_out
 from lam_train.batching.pack import PackInput, build_pack, padding_pack
 from lam_train.collect.exploration.completable import Completable
+from lam_train.collect.exploration.selection import effective_actions
 from lam_train.errors import UserError
 from lam_train.evaluate.reward_scores import (
     auc,
@@ -211,11 +212,29 @@ def test_with_diverging_credit_a_failure_is_minus_one_from_where_it_leaves_the_p
     assert unknown["failed-0/0"] == unknown["failed-0/1"] == -1
 
 
-def test_a_refused_step_ends_the_common_part():
-    won = trajectory(0)
-    path = [json.dumps(["", "", "select_text", {"text": "x"}, "CONTINUE"])]
-    refused = failed(0, steps=[won.steps[0].model_copy(update={"error": True}), *won.steps])
-    assert shared_steps(refused, [tuple(path)]) == 0
+@pytest.mark.parametrize("update", [{"error": True}, {"problem": "bad format"}])
+def test_a_refused_or_unreadable_step_ends_the_common_part(update):
+    first, second = trajectory(0).steps
+    path = effective_actions(trajectory(0))
+    assert shared_steps(failed(0, steps=[first, second]), [path]) == 2
+    assert shared_steps(failed(0, steps=[first, second.model_copy(update=update)]), [path]) == 1
+    assert shared_steps(failed(0, steps=[first.model_copy(update=update), second]), [path]) == 0
+
+
+def test_the_common_part_is_that_with_the_success_that_is_nearest():
+    first, second = trajectory(0).steps
+    paths = [effective_actions(failed(0, steps=steps)) for steps in ([second], [first, second], [first], [])]
+    assert shared_steps(failed(0, steps=[first, second, second]), paths) == 2
+    assert shared_steps(failed(0, steps=[first]), paths) == 1 and shared_steps(failed(0), []) == 0
+
+
+def test_diverging_credit_knows_no_path_of_another_task_or_of_a_failure(reader):
+    lost = failed(0)
+    other = trajectory(0).model_copy(update={"trajectory_id": "other"})
+    other = other.model_copy(update={"task": other.task.model_copy(update={"task_id": "another"})})
+    again = lost.model_copy(update={"trajectory_id": "again"})
+    found = labels_of(judged(reader, other, lost, again), "diverging")
+    assert {id for id, label in found.items() if label > 0} == {"other/0", "other/1"}
 
 
 def test_the_loss_is_the_weighted_squared_error():
@@ -242,7 +261,7 @@ def test_balanced_labels_weigh_the_same():
     labels = {"a": 1.0, "b": 1.0, "c": 1.0, "d": -1.0}
     weights = balancing_weights(labels)
     assert 3 * weights[1.0] == pytest.approx(weights[-1.0]) == pytest.approx(2)
-    assert balancing_weights({"a": 1.0}) == {1.0: 1.0, -1.0: 1.0}
+    assert balancing_weights({"a": 1.0}) == balancing_weights({"a": -1.0}) == {1.0: 1.0, -1.0: 1.0}
 
 
 # The report ---------------------------------------------------------------------------------------------------------

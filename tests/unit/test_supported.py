@@ -14,6 +14,7 @@ from lam_train.batching.pack import PackInput, build_pack
 from lam_train.errors import UserError
 from lam_train.model.attention import model_inputs
 from lam_train.model.load import ModelSettings, load_config, load_model
+from lam_train.model.policy_value import PolicyValue
 from lam_train.model.reward import RewardModel
 from lam_train.model.rope import check_positions, most_positions
 from lam_train.model.supported import check_config, check_rows
@@ -162,10 +163,35 @@ def test_code_of_its_own_is_held_to_the_same(blind, message):
     assert causal.training
 
 
-def test_the_first_pack_alone_is_preceded_by_a_look(tmp_path, monkeypatch):
+def test_numbers_that_are_none_are_refused():
+    causal = AutoModelForCausalLM.from_config(AutoConfig.for_model("granite", **GROUPED), attn_implementation="sdpa")
+    torch.nn.init.constant_(causal.model.norm.weight, float("nan"))
+    with pytest.raises(UserError, match="model type granite"):
+        check_rows(causal, CPU)
+
+
+def test_the_look_is_taken_without_dropout():
+    causal = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **SIZES), attn_implementation="sdpa").train()
+    assert causal.config.resid_pdrop == 0.1
+    check_rows(causal, CPU)
+    assert causal.training
+
+
+def test_a_full_gpu_is_no_fault_of_the_model(monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    causal = AutoModelForCausalLM.from_config(AutoConfig.for_model("granite", **GROUPED), attn_implementation="sdpa")
+    monkeypatch.setattr(causal.model, "forward", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        check_rows(causal, CPU)
+
+
+@pytest.mark.parametrize("kind", [TrainableModel, RewardModel, PolicyValue])
+def test_the_first_pack_alone_is_preceded_by_a_look(kind, tmp_path, monkeypatch):
     looked = []
     monkeypatch.setattr("lam_train.model.sequence_parallel.check_rows", lambda causal, device: looked.append(device))
-    model = TrainableModel(load_model(made(tmp_path, "granite", GROUPED)))
+    model = kind(load_model(made(tmp_path, "granite", GROUPED)))
     for _ in range(3):
         model(row(9, 7))
     assert looked == [CPU]
