@@ -35,11 +35,15 @@ def check_config(config) -> None:
 
 
 def check_sdpa(config) -> None:
-    """Raises UserError for a type that transformers knows and whose attention it does not compute with SDPA."""
+    """Raises UserError for a type that transformers knows and whose attention it does not compute with SDPA.
+
+    Its older versions ask SDPA for capped scores too, which then are not capped.
+    """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     known = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
-    if known is not None and not known._supports_sdpa:
+    capped = getattr(config, "attn_logit_softcapping", None) is not None
+    if known is not None and (capped or not known._supports_sdpa):
         raise UserError(
             f"model type {config.model_type}: transformers does not compute its attention with SDPA, so the samples of "
             "a row cannot be kept apart exactly, model.attention=dense or not; take a model of another type"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM
 
 from lam_train.batching.pack import PackInput, build_pack
 from lam_train.errors import UserError
@@ -34,10 +34,10 @@ EXACT = {
     "mixtral": GROUPED, "falcon": SIZES, "gpt2": SIZES, "gpt_neox": SIZES, "opt": SIZES | {"ffn_dim": 64},
 }  # fmt: skip
 WITHOUT_SDPA = {
-    "gpt_oss": GROUPED | {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 8}, "codegen": SIZES,
-    "gptj": SIZES, "gpt_neo": SIZES | {"attention_types": [[["global", "local"], 1]]}, "bloom": SIZES,
-    "gemma2": GROUPED,
+    "gpt_oss": GROUPED | {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 8}, "bloom": SIZES,
+    "gpt_neo": SIZES | {"num_layers": 2, "attention_types": [[["global", "local"], 1]]}, "gemma2": GROUPED,
 }  # fmt: skip
+BY_VERSION = ("codegen", "gptj")  # with SDPA since transformers 5.24
 
 
 def made(folder: Path, kind: str, sizes: dict) -> ModelSettings:
@@ -86,6 +86,21 @@ def test_a_type_whose_attention_takes_no_masks_is_refused_at_loading(kind, atten
         with pytest.raises(UserError, match=kind) as refused:
             load(settings)
         assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("attention", ["auto", "dense", "flex"])
+@pytest.mark.parametrize("kind", BY_VERSION)
+def test_a_type_is_served_exactly_from_the_version_on_that_takes_masks(kind, attention, tmp_path):
+    settings = made(tmp_path, kind, SIZES | {"rotary_dim": 4}).model_copy(update={"attention": attention})
+    if attention == "flex" or not MODEL_FOR_CAUSAL_LM_MAPPING[type(AutoConfig.for_model(kind))]._supports_sdpa:
+        for load in (load_config, load_model):
+            with pytest.raises(UserError, match=kind):
+                load(settings)
+        return
+    model = TrainableModel(load_model(settings))
+    with torch.no_grad():
+        together, alone = model(row(9, 40, 7)), torch.cat([model(pack) for pack in alone_of(9, 40, 7)])
+    assert torch.allclose(together, alone, atol=1e-5)
 
 
 def test_flex_is_refused_at_loading_for_types_it_is_not_right_for(tmp_path):
