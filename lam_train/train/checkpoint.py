@@ -14,6 +14,7 @@ any moment leaves the last complete one as it was.
 """
 
 import json
+import math
 import random
 import shutil
 from dataclasses import dataclass
@@ -222,14 +223,14 @@ class Checkpoints:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def best(self) -> Path | None:
-        """The checkpoint with the lowest validation loss, of those that were validated; the latest of equals."""
+        """The checkpoint with the lowest finite validation loss; the latest of equals, None where there is none."""
         found = []
         for age, folder in enumerate(reversed(complete_folders(self.folder))):
             try:
                 loss = open_checkpoint(folder).state["validation_loss"]
             except UserError:
                 continue
-            if loss is not None:
+            if loss is not None and math.isfinite(loss):  # NaN is neither less nor more: min() would let it win
                 found.append((loss, age, folder))
         return min(found)[2] if found else None
 

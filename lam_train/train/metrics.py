@@ -2,7 +2,9 @@
 
 import json
 import os
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -56,6 +58,11 @@ class MetricsFile:
     """`metrics.jsonl`: one object an optimizer step (kind "train"), and one an evaluation (another kind)."""
 
     path: Path
+    _known: list[dict] = field(default_factory=list, init=False, repr=False, compare=False)
+    """what `numbers` has read: the rows of the file's first `_end` bytes"""
+    _end: int = field(default=0, init=False, repr=False, compare=False)
+    _last: bytes = field(default=b"", init=False, repr=False, compare=False)
+    """the line before `_end`: where another stands there now, the file was rewritten"""
 
     def write(self, row: dict) -> None:
         """Appends a row; it survives the process being killed the moment after."""
@@ -64,22 +71,53 @@ class MetricsFile:
             file.flush()
 
     def read(self) -> list[dict]:
-        """All whole rows; a last line cut short by a kill is left out."""
-        rows = []
-        if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                try:
-                    rows.append(json.loads(line))
-                except json.JSONDecodeError:
-                    continue
-        return rows
+        """All whole rows; a last line cut short by a kill is left out. The ids of a long run's samples are most of it:
+        who does not need them asks for `numbers`."""
+        return list(self._rows())
+
+    def numbers(self) -> list[dict]:
+        """All whole rows without the ids in `samples`; reads only what was appended since the last call."""
+        if not self.path.exists():
+            self._forget()
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self._end - len(self._last))
+            if file.read(len(self._last)) != self._last:
+                self._forget()
+                file.seek(0)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # cut short by a kill, or still being written: read again next time
+                self._end, self._last = self._end + len(line), line
+                row = _parsed(line)
+                if row is not None:  # interned: the names would be most of the memory
+                    self._known.append({sys.intern(name): row[name] for name in row if name != "samples"})
+        return list(self._known)
 
     def rewind(self, step: int) -> None:
         """Forgets the rows behind `step`: the run goes on from there and writes them again."""
-        rows = [row for row in self.read() if row["step"] <= step]
         partial = self.path.with_name(self.path.name + ".partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        with partial.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in self._rows() if row["step"] <= step)
         os.replace(partial, self.path)
+        self._forget()
+
+    def _rows(self) -> Iterator[dict]:
+        """The whole rows, one at a time."""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                yield from (row for row in map(_parsed, file) if row is not None)
+
+    def _forget(self) -> None:
+        self._known, self._end, self._last = [], 0, b""
+
+
+def _parsed(line: bytes) -> dict | None:
+    """The row of a line, or None where a kill cut it short."""
+    try:
+        return json.loads(line.decode("utf-8"))
+    except ValueError:
+        return None
 
 
 def memory_gib() -> float:

@@ -67,3 +67,15 @@ def test_the_last_and_the_best_are_kept(tmp_path):
     assert {f.name for f in tmp_path.glob("step-*")} == {"step-00000010", "step-00000030", "step-00000040"}
     Checkpoints(tmp_path, CheckpointSettings(keep_last=1, keep_best=False), World(0, 1, 0, 1))._prune()
     assert {f.name for f in tmp_path.glob("step-*")} == {"step-00000040"}
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
+def test_a_loss_that_is_not_finite_is_never_the_best(tmp_path, odd):
+    kept = Checkpoints(tmp_path, CheckpointSettings(keep_last=1), World(0, 1, 0, 1))
+    make(tmp_path, 10, loss=odd)
+    assert kept.best() is None
+    for step, loss in ((20, 2.0), (30, 1.0), (40, 1.5), (50, odd)):
+        make(tmp_path, step, loss=loss)
+    assert kept.best().name == "step-00000030"
+    kept._prune()
+    assert {f.name for f in tmp_path.glob("step-*")} == {"step-00000030", "step-00000050"}
