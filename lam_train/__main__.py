@@ -10,7 +10,11 @@ from pathlib import Path
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loader workers are forked after tokenizing
 
 from lam_train.errors import Fault, UserError
-from lam_train.train.launched import launched_processes, launched_rank
+from lam_train.processes import end_with_parent
+from lam_train.train.launched import launched_processes, launched_rank, relauncher
+from lam_train.train.run_directory import last_words
+
+log = logging.getLogger("lam_train")
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -42,7 +46,7 @@ def help_text(config_dir: Path | None) -> str:
         "",
         "often set: run_dir=PATH data.train=PATH data.validation=PATH|null trainer.max_steps=N trainer.lr=X",
         "  batching.max_tokens=N resume=auto|never|PATH inspect=true; docs/settings.md lists every key",
-        "exit status: 0 done, 2 a mistake in settings, data or files, 1 a fault",
+        "exit status: 0 done, 2 a mistake in settings, data or files, 1 a fault, 75 ended by a signal, to go on",
     ]
     return "\n".join(lines)
 
@@ -65,20 +69,21 @@ def main(arguments: list[str] | None = None) -> int:
         return run(recipe, arguments)
     except (UserError, Fault) as error:
         if not error.told:
-            logging.getLogger("lam_train").error("%s", error)
+            log.handle(last_words(error))
         return error.exit_status
-    except KeyboardInterrupt:
-        logging.getLogger("lam_train").error("interrupted; the same command, with the same run_dir, goes on")
+    except KeyboardInterrupt as error:
+        if relauncher() is None and launched_rank() == 0:  # else the process that started this one tells it, or rank 0
+            log.handle(last_words(error))
         return 1
-    except Exception:
-        logging.getLogger("lam_train").exception("a fault")
+    except Exception as error:
+        log.handle(last_words(error))
         return 1
 
 
 def start_logging() -> None:
     """Messages to stderr, ours from INFO on, others' from WARNING on."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("lam_train").setLevel(logging.INFO if launched_rank() == 0 else logging.WARNING)
+    log.setLevel(logging.INFO if launched_rank() == 0 else logging.WARNING)
 
 
 def end(status: int) -> None:
@@ -97,4 +102,6 @@ def end(status: int) -> None:
 
 
 if __name__ == "__main__":
+    if (parent := relauncher()) is not None:
+        end_with_parent(parent)
     end(main())

@@ -5,9 +5,8 @@ every rank computes the same plan alone: equal numbers of steps and micro-batche
 and a run goes on at any step by asking for it.
 """
 
-import ctypes
+import multiprocessing
 import pickle
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from lam_train.batching.pack import Pack
 from lam_train.batching.tree import sort_samples
 from lam_train.errors import UserError
 from lam_train.language.sample import Samples
+from lam_train.processes import end_with_parent, leave_signals_to_parent
 
-PR_SET_PDEATHSIG = 1
 GROUPS_IN_A_STEP, POOLED_STEPS = 4, 32  # of group_by=prefix
 
 
@@ -128,8 +127,8 @@ class _Pickled(torch.utils.data.Dataset):
 
 def _end_with_parent(_worker: int) -> None:
     """Ends a worker with the process that reads from it, however that ended: it holds the run directory's lock."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(multiprocessing.parent_process().pid)
+    leave_signals_to_parent()
 
 
 class Loader:

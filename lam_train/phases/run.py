@@ -66,13 +66,12 @@ def run(recipe: Recipe, arguments: list[str]) -> int:
     world = distributed.join_world(recipe.launch, recipe.engine.sequence_parallel)
     ended_well = False
     try:
+        if world.size > 1:
+            distributed.must_be_one_run(recipe.model_dump(mode="json"))
         opened = distributed.leader_does(lambda: open_run_directory(recipe))
         path = distributed.from_leader(opened.path if opened else None)
-        run_dir = opened or RunDirectory(path)
-        try:
+        with opened or RunDirectory(path) as run_dir:
             importlib.import_module(TRAINS[recipe.run]).run(recipe, run_dir, world)
-        finally:
-            run_dir.close()
         ended_well = True
     finally:
         # Where one rank of several fails, the others wait for it in a collective, and a group of GPUs that one leaves
@@ -93,12 +92,9 @@ def run_alone(recipe: Recipe) -> int:
     phase = importlib.import_module(ALONE[recipe.run])
     if recipe.run == "act":
         phase.check(recipe)  # a run directory beside the document would be written into
-    run_dir = open_run_directory(recipe)
-    try:
+    with open_run_directory(recipe) as run_dir:
         run_dir.record(recipe.yaml())
         phase.run(recipe, run_dir)
-    finally:
-        run_dir.close()
     return 0
 
 

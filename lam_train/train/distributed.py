@@ -1,20 +1,26 @@
 """Processes: who I am, how we talk, and how several are started from one command."""
 
+import hashlib
+import json
 import logging
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Literal, TypeVar
+from typing import Literal, NoReturn, TypeVar
 
 import torch
 from pydantic import PositiveInt
 
 from lam_train.errors import Fault, UserError
 from lam_train.settings import Settings
-from lam_train.train.launched import is_srun, launched_processes
+from lam_train.train.launched import PARENT, is_srun, launched_processes, relauncher, srun_step, srun_step_number
+from lam_train.train.preemption import Preempted
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -26,10 +32,14 @@ class LaunchSettings(Settings):
     processes: PositiveInt | Literal["auto"] = "auto"
     """`auto`: one a GPU, one on a CPU; ignored under torchrun, deepspeed and srun, which have started theirs"""
     threads: PositiveInt | None = None
-    """threads of torch in each process; null: the cores of the machine divided by its processes"""
+    """threads of torch in each process on a CPU; null: `OMP_NUM_THREADS`, without it (or where torchrun set it to 1)
+    the cores that the process may use, divided by the processes on the machine"""
     timeout_minutes: PositiveInt = 30
     """how long a collective waits for a lost rank before the run ends with an error"""
 
+
+# What torch's elastic launcher hears, from its start on and beyond its end.
+LAUNCHER_HEARS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 _sequence_groups: dict[int, torch.distributed.ProcessGroup] = {}  # this rank's, by how many share a row
 _set_here: list[str] = []  # variables that this process set for DeepSpeed, and takes back when it leaves the world
@@ -84,42 +94,99 @@ def must_relaunch(settings: LaunchSettings) -> bool:
 
 def relaunch(settings: LaunchSettings, arguments: list[str]) -> int:
     """Runs `python -m lam_train arguments` in several processes by torch's elastic launcher: the exit status."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    processes = wanted_processes(settings)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
-        nproc_per_node=wanted_processes(settings),
+        nproc_per_node=processes,
         rdzv_backend="c10d",
         rdzv_endpoint="127.0.0.1:0",
         max_restarts=0,
         monitor_interval=0.2,
     )
+    variables = {PARENT: str(os.getpid())}
+    if "OMP_NUM_THREADS" not in os.environ:  # for what is no torch, too, from a rank's first import on
+        variables["OMP_NUM_THREADS"] = str(threads(settings, processes))
     try:
-        elastic_launch(config, sys.executable)("-m", "lam_train", *arguments)
+        with _for_children(variables):
+            elastic_launch(config, sys.executable)("-m", "lam_train", *arguments)
     except ChildFailedError as error:
         codes = [failure.exitcode for failure in error.failures.values()]
-        return 2 if 2 in codes else 1
+        return next((status for status in (UserError.exit_status, Preempted.exit_status) if status in codes), 1)
+    except SignalException as error:
+        if error.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        raise Fault(f"stopped by {error.sigval.name}; the same command, with the same run_dir, goes on") from None
     return 0
 
 
-def _srun_environment() -> dict[str, str]:
-    """srun's variables under the names that torch and DeepSpeed read."""
-    env = os.environ
-    hosts = ["127.0.0.1"]
-    if int(env.get("SLURM_STEP_NUM_NODES", 1)) > 1:
-        listed = subprocess.run(
-            ["scontrol", "show", "hostnames", env["SLURM_STEP_NODELIST"]], capture_output=True, text=True, check=True
+@contextmanager
+def _for_children(variables: dict[str, str]) -> Iterator[None]:
+    """Sets environment variables, and takes them back, with the handlers of signals that torch's launcher sets."""
+    before = {name: os.environ.get(name) for name in variables}
+    in_main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in LAUNCHER_HEARS} if in_main else {}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        for number, handler in handlers.items():
+            if handler is not None:  # one that Python did not set
+                signal.signal(number, handler)
+
+
+def threads(settings: LaunchSettings, local_size: int) -> int:
+    """How many threads each of a machine's `local_size` processes takes on a CPU."""
+    if settings.threads:
+        return settings.threads
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    by_torchrun = asked == "1" and local_size > 1 and "TORCHELASTIC_RUN_ID" in os.environ and relauncher() is None
+    if asked.isdigit() and int(asked) and not by_torchrun:
+        return int(asked)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if is_srun() and "SLURM_CPUS_PER_TASK" in os.environ:  # these are this task's own, which it shares with no other
+        return min(cores, int(os.environ["SLURM_CPUS_PER_TASK"]))
+    return max(1, cores // local_size)
+
+
+def _first_node() -> str:
+    """The name of the first node of this srun step."""
+    if int(os.environ.get("SLURM_STEP_NUM_NODES", 1)) == 1:
+        return "127.0.0.1"
+    command = ["scontrol", "show", "hostnames", os.environ["SLURM_STEP_NODELIST"]]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError) as error:
+        failure = UserError(
+            f"srun over several nodes: scontrol, asked for the first one's name, fails here ({error}); set MASTER_ADDR "
+            "to the first node's name, in the batch script: "
+            'export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)'
         )
-        hosts = listed.stdout.split()
+        failure.told = os.environ["SLURM_LOCALID"] != "0"  # one task of a node says it
+        raise failure from None
+
+
+def _srun_environment() -> dict[str, str]:
+    """srun's variables under the names that torch and DeepSpeed read.
+
+    The port is one of 20,000: neighbouring jobs have neighbouring ones, and the steps of a job, which may run at the
+    same time, lie apart by the golden ratio of them, so that they meet those of neighbouring jobs as late as can be.
+    """
+    env = os.environ
+    port = 20000 + (int(env["SLURM_JOB_ID"]) + 12361 * srun_step_number()) % 20000
     return {
         "RANK": env["SLURM_PROCID"],
         "WORLD_SIZE": env["SLURM_STEP_NUM_TASKS"],
         "LOCAL_RANK": env["SLURM_LOCALID"],
         "LOCAL_WORLD_SIZE": env.get("SLURM_STEP_TASKS_PER_NODE", "1").split("(")[0].split(",")[0],
-        "MASTER_ADDR": env.get("MASTER_ADDR", hosts[0]),
-        "MASTER_PORT": env.get("MASTER_PORT", str(20000 + int(env["SLURM_JOB_ID"]) % 20000)),
+        "MASTER_ADDR": env.get("MASTER_ADDR") or _first_node(),
+        "MASTER_PORT": env.get("MASTER_PORT") or str(port),
     }
 
 
@@ -150,7 +217,7 @@ def join_world(settings: LaunchSettings, sequence_parallel: int = 1) -> World:
     if gpu:
         torch.cuda.set_device(gpu_index(local_rank))
     else:
-        torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // local_size))
+        torch.set_num_threads(threads(settings, local_size))
     how = {"store": torch.distributed.HashStore(), "rank": 0, "world_size": 1} if size == 1 else {}
     torch.distributed.init_process_group("nccl" if gpu else "gloo", timeout=timeout, **how)
     return _grouped(current_world(), sequence_parallel, timeout)
@@ -237,8 +304,70 @@ def leader_does(work: Callable[[], T]) -> T | None:
 
 def all_succeeded(failure: Exception | None, what: str) -> None:
     """Raises on every rank, with all ranks' reasons, where any rank met an error in `what`."""
-    reasons: list = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(reasons, None if failure is None else f"{type(failure).__name__}: {failure}")
+    reasons = _from_all(None if failure is None else f"{type(failure).__name__}: {failure}")
     failed = {rank: reason for rank, reason in enumerate(reasons) if reason is not None}
     if failed:
         raise OSError(f"{what}: " + "; ".join(f"rank {rank}: {reason}" for rank, reason in failed.items()))
+
+
+def all_agree(value: str, message: str) -> None:
+    """Raises UserError on every rank, `message` and who has what, where the short `value` is not every rank's."""
+    values = _from_all(value)
+    if len(set(values)) > 1:
+        _refuse(f"{message} ({_who_has_what(values)})")
+
+
+def must_be_one_run(settings: dict) -> None:
+    """Raises UserError on every rank where ranks were started with other settings or in another step of srun.
+
+    Two runs that meet at one MASTER_PORT would else train as one, each rank with its own settings.
+    """
+    mine = {"srun step": srun_step() if "RANK" in _set_here else None, **_flat(settings)}
+    whole = json.dumps(mine, sort_keys=True)
+    if len(set(_from_all(hashlib.sha256(whole.encode()).hexdigest()))) == 1:
+        return
+    every = _from_all(mine)
+    names = dict.fromkeys(name for one in every for name in one)  # in their order, each once
+    values = {name: [json.dumps(one.get(name)) for one in every] for name in names}
+    differ = [f"{name}: {_who_has_what(found)}" for name, found in values.items() if len(set(found)) > 1]
+    more = f"; and {len(differ) - 3} more" if len(differ) > 3 else ""
+    _refuse(
+        f"the processes that met at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} are not of one run: "
+        f"{'; '.join(differ[:3])}{more}. Start all processes of a run with the same command, and give each of several "
+        "runs at a time a MASTER_PORT of its own"
+    )
+
+
+def _flat(settings: dict, prefix: str = "") -> dict:
+    """Nested dicts as one, its keys as they are written on the command line."""
+    flat: dict = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _from_all(value: T) -> list[T]:
+    """Each rank's `value`, on every rank."""
+    values: list = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values
+
+
+def _who_has_what(values: list[str]) -> str:
+    """The values of ranks, each once and shortened, with its first ranks."""
+    ranks: dict[str, list[int]] = {}
+    for rank, value in enumerate(values):
+        ranks.setdefault(value, []).append(rank)
+    told = [
+        f"{value if len(value) <= 60 else value[:57] + '...'} on rank{'s' * (len(found) > 1)} "
+        + ", ".join(map(str, found[:8])) + ", ..." * (len(found) > 8)
+        for value, found in ranks.items()
+    ]  # fmt: skip
+    return ", ".join(told)
+
+
+def _refuse(message: str) -> NoReturn:
+    """Raises UserError, which rank 0 tells for all."""
+    error = UserError(message)
+    error.told = torch.distributed.get_rank() != 0
+    raise error

@@ -2,6 +2,8 @@
 
 import os
 
+PARENT = "LAM_TRAIN_PARENT"  # the process that `launch.processes` starts ranks from tells them its id in it
+
 
 def launched_processes() -> int:
     """How many processes a launcher has started; 1 under plain python."""
@@ -13,6 +15,21 @@ def launched_processes() -> int:
 def launched_rank() -> int:
     """This process's rank under a launcher; 0 under plain python."""
     return int(os.environ.get("RANK", os.environ["SLURM_PROCID"] if is_srun() else 0))
+
+
+def relauncher() -> int | None:
+    """The id of the process that started this rank for `launch.processes`; None under every other launcher."""
+    return int(os.environ[PARENT]) if PARENT in os.environ and "RANK" in os.environ else None
+
+
+def srun_step() -> str | None:
+    """The step of srun that this process is a task of, as JOB.STEP; None where it is none."""
+    return f"{os.environ['SLURM_JOB_ID']}.{srun_step_number()}" if is_srun() else None
+
+
+def srun_step_number() -> int:
+    """Of this job's steps; counts from 0. `SLURM_STEPID` is its name in older versions of Slurm."""
+    return int(os.environ.get("SLURM_STEP_ID") or os.environ.get("SLURM_STEPID") or 0)
 
 
 def is_srun() -> bool:

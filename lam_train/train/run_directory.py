@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 import lam_train
-from lam_train.errors import UserError
+from lam_train.errors import Fault, UserError
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,23 @@ def default_run_directory(recipe_name: str) -> Path:
 
 
 class RunDirectory:
-    """Where a run writes: recipe.yaml, versions.json, metrics.jsonl, log, plots, checkpoints/, model/."""
+    """Where a run writes: recipe.yaml, versions.json, metrics.jsonl, log, plots, checkpoints/, model/.
+
+    Left (`with`), it is closed, and the log of one that was opened says why the run ended where it ended badly.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = None
+        self._handler: logging.Handler | None = None
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(self, _kind, error: BaseException | None, _trace) -> None:
+        if self._handler is not None and isinstance(error, (Exception, KeyboardInterrupt)):
+            self._handler.handle(last_words(error))  # to the file alone: whoever catches it tells it on the terminal
+        self.close()
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -49,9 +61,9 @@ class RunDirectory:
         except OSError as error:
             raise UserError(f"run_dir={self.path}: {error.strerror}; choose a folder that can be written") from None
         self._take_lock()
-        handler = logging.FileHandler(self.path / "log", encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logging.getLogger().addHandler(handler)
+        self._handler = logging.FileHandler(self.path / "log", encoding="utf-8")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.getLogger().addHandler(self._handler)
 
     def _take_lock(self) -> None:
         until = time.monotonic() + self.LOCK_WAIT_S
@@ -76,14 +88,25 @@ class RunDirectory:
 
     def close(self) -> None:
         """Ends the log and the lock, so that another run may follow in this process."""
-        root = logging.getLogger()
-        for handler in list(root.handlers):
-            if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == self.path.resolve():
-                root.removeHandler(handler)
-                handler.close()
+        if self._handler is not None:
+            logging.getLogger().removeHandler(self._handler)
+            self._handler.close()
+            self._handler = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def last_words(error: BaseException) -> logging.LogRecord:
+    """Why a run ended: the message of what is meant for its user, the traceback of anything else."""
+    trace = None
+    if isinstance(error, (UserError, Fault)):
+        message = str(error)
+    elif isinstance(error, KeyboardInterrupt):
+        message = "interrupted; the same command, with the same run_dir, goes on"
+    else:
+        message, trace = "a fault", (type(error), error, error.__traceback__)
+    return logging.LogRecord("lam_train", logging.ERROR, __file__, 0, message, None, trace)
 
 
 def versions() -> dict:

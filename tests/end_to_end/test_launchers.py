@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -46,29 +49,81 @@ def test_two_processes_share_one_run_directory(plans, tmp_path, name):
     assert_one_run(tmp_path, done, ranks=2)
 
 
-def test_two_tasks_of_srun_share_one_run_directory(plans, tmp_path):
-    """With the variables that srun sets, and only those: what each of two tasks of a step sees."""
+def free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+        return str(free.getsockname()[1])
+
+
+def srun_tasks(folder: Path, lines: list[list[str]], **env: str) -> list[tuple[int, str]]:
+    """Exit status and messages of two tasks of srun, with the variables that it sets, and only those."""
     tasks = []
-    for task in range(2):
-        env = {
-            **os.environ,
+    for task, line in enumerate(lines):
+        theirs = {
             "SLURM_JOB_ID": "4242",
+            "SLURM_STEP_ID": "0",
             "SLURM_PROCID": str(task),
             "SLURM_LOCALID": str(task),
             "SLURM_STEP_NUM_TASKS": "2",
             "SLURM_STEP_NUM_NODES": "1",
             "SLURM_STEP_TASKS_PER_NODE": "2",
-            "MASTER_PORT": port,
         }
-        line = [sys.executable, *MODULE, *base_overrides(plans), *SHORT]
-        tasks.append(subprocess.Popen(line, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True))
+        every, command = {**os.environ, **theirs, **env}, [sys.executable, *MODULE, *line]
+        tasks.append(subprocess.Popen(command, cwd=folder, env=every, stderr=subprocess.PIPE, text=True))
     outputs = [task.communicate(timeout=300)[1] for task in tasks]
-    assert [task.returncode for task in tasks] == [0, 0], outputs
+    return [(task.returncode, output) for task, output in zip(tasks, outputs, strict=True)]
+
+
+def test_two_tasks_of_srun_share_one_run_directory(plans, tmp_path):
+    tasks = srun_tasks(tmp_path, [[*base_overrides(plans), *SHORT]] * 2, MASTER_PORT=free_port())
+    assert [status for status, _ in tasks] == [0, 0], tasks
     assert [run.name for run in (tmp_path / "runs" / "phase1").iterdir()] == ["slurm-4242"]
     assert [row["step"] for row in metrics(tmp_path / "runs/phase1/slurm-4242")] == [1, 2]
+
+
+def test_tasks_of_two_runs_that_meet_at_one_port_are_refused(plans, tmp_path):
+    """They trained as one, each with its own settings."""
+    lines = [[*base_overrides(plans), *SHORT, f"trainer.warmup_steps={task + 3}"] for task in range(2)]
+    tasks = srun_tasks(tmp_path, lines, MASTER_PORT=free_port())
+    assert [status for status, _ in tasks] == [2, 2], tasks
+    assert "not of one run: trainer.warmup_steps: 3 on rank 0, 4 on rank 1." in tasks[0][1]
+    assert tasks[1][1] == "" and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_a_signal_to_the_process_that_started_the_ranks_ends_them_and_is_told_in_one_line(plans, tmp_path, name):
+    run_dir, number = tmp_path / "run", signal.Signals[name]
+    line = [*base_overrides(plans), "trainer.epochs=1000", "trainer.batch_size=8", f"run_dir={run_dir}"]
+    command = [sys.executable, *MODULE, *line, "launch.processes=2"]
+    with (tmp_path / "told").open("w") as told:
+        started = subprocess.Popen(command, cwd=tmp_path, stderr=told)
+    assert_soon(lambda: (run_dir / "metrics.jsonl").exists() and len(metrics(run_dir)) > 1, seconds=120)
+    ranks = psutil.Process(started.pid).children(recursive=True)
+    assert len(ranks) >= 2
+    started.send_signal(number)
+    status = started.wait(timeout=60)
+    _ended, left = psutil.wait_procs(ranks, timeout=3)
+    for process in left:
+        process.kill()
+    assert not left
+    lines = (tmp_path / "told").read_text().splitlines()
+    assert status == (-number if name == "SIGKILL" else 1)
+    assert not any("Traceback" in line for line in lines)
+    if name == "SIGTERM":
+        assert lines[-1] == "stopped by SIGTERM; the same command, with the same run_dir, goes on"
+    if name == "SIGINT":
+        assert [line for line in lines if "interrupted" in line] == [INTERRUPTED]
+        assert (run_dir / "log").read_text().endswith(f"ERROR lam_train: {INTERRUPTED}\n")
+
+
+INTERRUPTED = "interrupted; the same command, with the same run_dir, goes on"
+
+
+def assert_soon(condition, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(("size", "leaves"), [(1, 1), (2, 0)])
@@ -84,6 +139,7 @@ def test_a_rank_that_fails_does_not_wait_for_the_others_to_leave(tmp_path, monke
 
     left = []
     monkeypatch.setattr(phases_run.distributed, "join_world", lambda *_: World(0, size, 0, size))
+    monkeypatch.setattr(phases_run.distributed, "must_be_one_run", lambda _: None)
     monkeypatch.setattr(phases_run.distributed, "leader_does", lambda _: broken())
     monkeypatch.setattr(phases_run.distributed, "leave_world", lambda: left.append(True))
     recipe = compose_recipe(["+recipe=phase1", "model=tiny", f"run_dir={tmp_path}/run", "launch.processes=1"])
@@ -123,7 +179,6 @@ def test_a_mistake_in_one_of_several_processes_is_exit_status_2(plans, tmp_path)
 
 def test_a_mistake_that_only_rank_0_meets_ends_both_at_once_with_one_message(plans, tmp_path):
     import fcntl
-    import time
 
     folder = tmp_path / "run"
     folder.mkdir()
