@@ -102,7 +102,7 @@ class OfflinePpo:
                 self._probe(trainer, iteration + 1, None)
         counts = self.states.counts | {"iterations": self.settings.iterations}
         export_trained(self.recipe, self.run_dir, trainer, counts, learner)
-        leader_does(lambda: write_health(trainer.metrics.read(), trainer.stopped, self.run_dir / "health"))
+        leader_does(lambda: write_health(trainer.metrics.numbers(), trainer.stopped, self.run_dir / "health"))
 
     def _resumed(self) -> Checkpoint | None:
         """The checkpoint to go on from, its experience in this run directory."""
@@ -163,8 +163,10 @@ class OfflinePpo:
     def _probe(self, trainer: Trainer, iteration: int, resumed: Checkpoint | None) -> None:
         """Answers at the probe states, sampled and scored: a row "probe" in the metrics, once an iteration."""
         states = self.states.probe(self.settings.probe_states, self.settings.seed)
-        known = [row for row in trainer.metrics.read() if row["kind"] == "probe" and row["step"] == trainer.step]
-        if not states or resumed is not None or from_leader(known):
+        if not states or resumed is not None:
+            return
+        rows = leader_does(trainer.metrics.numbers) or []
+        if from_leader(any(row["kind"] == "probe" and row["step"] == trainer.step for row in rows)):
             return
         model = trainer.engine.module.causal
         answers = answers_to(self.recipe, self.language, self.world, model, states, 1, f"probe{iteration}")

@@ -20,7 +20,7 @@ from lam_train.model.trainable import add_lora
 from lam_train.phases.resuming import find_resume
 from lam_train.recipe import Recipe
 from lam_train.train.checkpoint import Checkpoint, Checkpoints
-from lam_train.train.distributed import World, from_leader, leader_does
+from lam_train.train.distributed import World, all_agree, from_leader, leader_does
 from lam_train.train.engine import DTYPES, effective_stage, parted_while_loaded, share_rows
 from lam_train.train.export import BlankModel, base_name, export, export_dtype, live_weights, model_card
 from lam_train.train.metrics import MetricsFile
@@ -167,6 +167,10 @@ def opened(
 ) -> Iterator[Trainer]:
     """A trainer with its model, at `checkpoint` where there is one; closes tracker and loader behind it. Collective."""
     check_positions(load_config(recipe.model), int(loader.plan.samples.lengths.max()))
+    if world.size > 1:
+        all_agree(
+            loader.plan.samples.fingerprint(), "data.train gives other samples on some ranks: share one copy of it"
+        )
     with closing(loader):
         loader.start()
         torch.manual_seed(recipe.trainer.seed)

@@ -3,6 +3,7 @@
 import gc
 import logging
 import math
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,16 +15,18 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from lam_train.batching.loader import Loader, StepBatch
 from lam_train.batching.pack import Pack
 from lam_train.errors import Fault, UserError
+from lam_train.processes import ENDING
 from lam_train.report.training import plot_training
 from lam_train.settings import Settings
 from lam_train.train.allocator import give_freed_blocks_back, keep_freed_blocks
 from lam_train.train.checkpoint import Checkpoint, Checkpoints
 from lam_train.train.collector import collected_when_asked
-from lam_train.train.distributed import World, sum_over_rows
+from lam_train.train.distributed import World, leader_does, sum_over_rows
 from lam_train.train.engine import EngineSettings, build_engine
 from lam_train.train.flops import ModelShape, utilisation
 from lam_train.train.gradients import GradientGuard, GradientNorm
 from lam_train.train.metrics import MetricsFile, memory_gib
+from lam_train.train.preemption import Preempted, Preemption, requeue
 from lam_train.train.progress import Progress
 from lam_train.train.schedule import learning_rate
 from lam_train.train.trackers import Tracker
@@ -31,6 +34,7 @@ from lam_train.train.trackers import Tracker
 log = logging.getLogger(__name__)
 
 COLLECT_EVERY = 100  # optimizer steps between garbage collections
+NAMED = 20  # samples that a message names at most
 
 # (what the model gave for the N targets, [N] or [numbers, N]; the pack) -> summed loss
 Objective = Callable[[torch.Tensor, Pack], torch.Tensor]
@@ -66,7 +70,7 @@ class TrainerSettings(Settings):
     epochs: PositiveInt = 3
     """passes over the data"""
     max_steps: PositiveInt | None = None
-    """stop after so many optimizer steps; null: when the epochs are done"""
+    """stop after so many optimizer steps (phase 4b: of each iteration); null: when the epochs are done"""
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2e-5
     """peak learning rate"""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -132,6 +136,8 @@ class Trainer:
         self.model_shape = ModelShape.of(model.causal)
         self.step = 0
         self.saved_step: int | None = None
+        self.preemption = Preemption()
+        self.asked_to_end = 0  # the signal that some rank has heard
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Goes on from a checkpoint: weights, optimizer, random states, cursor. Raises UserError if it does not fit."""
@@ -154,7 +160,8 @@ class Trainer:
     def fit(self) -> None:
         """Takes the loader's steps that are left, with a progress bar, checkpoints and validations on the way.
 
-        Where `steering` stops the training, `stopped` says why; the weights are those of the last update.
+        Where `steering` stops the training, `stopped` says why; the weights are those of the last update. Raises
+        Preempted, with a checkpoint written, where a signal asks any rank to end.
         """
         self.engine.train()
         if self.world.leads:
@@ -162,6 +169,7 @@ class Trainer:
         try:
             with (
                 collected_when_asked(),  # between steps
+                self.preemption,
                 Progress(self.total_steps, done=self.step, shown=self.world.leads) as progress,
             ):
                 begun = time.perf_counter()
@@ -173,6 +181,8 @@ class Trainer:
                     self.record(row)
                     progress.advance(row["loss"], row["tokens_per_second_logical"])
                     self._after_step()
+                    if self.asked_to_end and self.step < self.total_steps:
+                        self._end_early()
                     begun = time.perf_counter()  # the next step's time includes waiting for its batch
         except StopTraining as reason:
             self._stop(str(reason))
@@ -185,6 +195,16 @@ class Trainer:
             log.warning("step %d was not made, the training ends: %s", self.step + 1, reason)
         if self.step and self.saved_step != self.step:
             self.save(None)
+
+    def _end_early(self) -> None:
+        """Raises Preempted, behind a checkpoint of this step; collective."""
+        if self.saved_step != self.step:
+            self.save(None)
+        name = signal.Signals(self.asked_to_end).name
+        leader_does(lambda: requeue(self.asked_to_end))  # no rank ends before it: Slurm would end the others
+        error = Preempted(f"{name}: ended at step {self.step}, where the same command, with the same run_dir, goes on")
+        error.told = not self.world.leads
+        raise error
 
     def _train_step(self, batch: StepBatch, begun: float) -> dict:
         """One optimizer step; returns its metrics. Raises Fault before the update if anything is not finite.
@@ -206,7 +226,9 @@ class Trainer:
             loss_sum += loss.detach()
             kept.append((pack, outputs.detach()))
         mine = torch.stack([loss_sum, self.guard.take()]).tolist()  # the step's one wait for the device
-        total, gradients, total_weight, attended = sum_over_rows([*mine, weight, attended], self.world)
+        heard = [float(self.preemption.asked == number) for number in ENDING]
+        total, gradients, total_weight, attended, *heard = sum_over_rows([*mine, weight, attended, *heard], self.world)
+        self.asked_to_end = max((number for number, ranks in zip(ENDING, heard, strict=True) if ranks), default=0)
         if not math.isclose(total_weight, batch.weight, rel_tol=1e-6):
             raise Fault(f"step {batch.step + 1}: ranks hold target weight {total_weight}, the plan says {batch.weight}")
         self._stop_if_not_finite(batch, total, gradients, kept)
@@ -229,10 +251,15 @@ class Trainer:
     def _stop_if_not_finite(self, batch: StepBatch, loss: float, gradients: float, kept) -> None:
         if math.isfinite(loss) and math.isfinite(gradients):
             return
-        named = ", ".join(_samples_not_finite(kept)) or ", ".join(batch.samples)
+        by_rank: list = [None] * self.world.size
+        torch.distributed.all_gather_object(by_rank, _samples_not_finite(kept))  # every rank is here: the sums are one
+        named = list(dict.fromkeys(name for found in by_rank for name in found)) or list(batch.samples)
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
         what = "loss" if not math.isfinite(loss) else "gradient"
-        where = f"step {batch.step + 1}: the {what} is not finite; samples: {named}"
-        raise Fault(f"{where}. No weight was updated. {self._what_is_kept()}")
+        where = f"step {batch.step + 1}: the {what} is not finite; samples: {', '.join(named[:NAMED])}{more}"
+        error = Fault(f"{where}. No weight was updated. {self._what_is_kept()}")
+        error.told = not self.world.leads
+        raise error
 
     def _what_is_kept(self) -> str:
         return f"Nothing was saved. {self._kept_checkpoint()}; lower trainer.lr or look at the step's samples."
@@ -334,7 +361,7 @@ class Trainer:
         self.saved_step = self.step
         if self.world.leads:
             log.info("step %d: checkpoint %s", self.step, folder)
-            plot_training(self.metrics.read(), Path(self.metrics.path).parent)
+            plot_training(self.metrics.numbers(), Path(self.metrics.path).parent)
 
 
 def _samples_not_finite(kept: list[tuple[Pack, torch.Tensor]]) -> list[str]:

@@ -157,3 +157,49 @@ def test_a_finished_run_is_not_trained_again(plans, unbroken, tmp_path):
     before = (run_dir / "metrics.jsonl").read_bytes()
     finish(start(plans, run_dir, "trainer.max_steps=3"), run_dir)
     assert (run_dir / "metrics.jsonl").read_bytes() == before
+
+
+def processes_of(process: subprocess.Popen, rank: int) -> list[psutil.Process]:
+    """A rank under torchrun, and the loader's workers behind it."""
+    for child in psutil.Process(process.pid).children():
+        if child.environ().get("RANK") == str(rank):
+            return [child, *child.children(recursive=True)]
+    raise AssertionError(f"no rank {rank}")
+
+
+def wait_for_steps(process: subprocess.Popen, run_dir: Path, steps: int) -> None:
+    deadline = time.monotonic() + 200
+    while steps_done(run_dir) < steps:
+        assert time.monotonic() < deadline and process.poll() is None, Path(f"{run_dir}.log").read_text()[-3000:]
+        time.sleep(0.002)
+
+
+def test_a_signal_ends_it_behind_a_checkpoint_and_nothing_is_lost(plans, unbroken, tmp_path):
+    run_dir = tmp_path / "run"
+    process = start(plans, run_dir, "checkpoint.every_steps=100")
+    wait_for_steps(process, run_dir, 3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=100) == 75
+    step = newest_checkpoint(run_dir / "checkpoints").step
+    assert 3 <= step == steps_done(run_dir) < 14
+    assert (tmp_path / "run.log").read_text().count(f"SIGTERM: ended at step {step}, where the same command") == 1
+    finish(start(plans, run_dir, "checkpoint.every_steps=100"), run_dir)
+    assert rows(run_dir) == unbroken
+
+
+def test_a_signal_to_one_rank_and_its_workers_ends_all_ranks_at_the_same_step(plans, unbroken, tmp_path):
+    """As Slurm signals before the time limit: all processes of a task, workers too; here twice, and one task alone."""
+    run_dir = tmp_path / "run"
+    process = start(plans, run_dir, "checkpoint.every_steps=100", processes=2)
+    wait_for_steps(process, run_dir, 2)
+    signalled = processes_of(process, rank=1)
+    assert len(signalled) >= 2
+    for _ in range(2):
+        for each in signalled:
+            each.send_signal(signal.SIGUSR1)
+    assert process.wait(timeout=100) != 0
+    newest, log = newest_checkpoint(run_dir / "checkpoints"), (tmp_path / "run.log").read_text()
+    assert 2 <= newest.step == steps_done(run_dir) < 14
+    assert log.count(f"SIGUSR1: ended at step {newest.step}") == 1 and "killed by signal" not in log
+    finish(start(plans, run_dir), run_dir)
+    assert [row[:3] for row in rows(run_dir)] == [row[:3] for row in unbroken]  # steps, samples, learning rates

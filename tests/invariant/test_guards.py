@@ -1,5 +1,9 @@
 """A guard for each way in which training goes wrong silently. Each test fails when its guard is taken out."""
 
+import os
+import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +25,7 @@ from lam_train.train.engine_state import stepped_tensors
 from lam_train.train.metrics import METRICS, MetricsFile
 from lam_train.train.trackers import NoTracker
 from lam_train.train.trainer import Trainer, TrainerSettings
+from tests.conftest import ROOT, base_overrides
 
 STAGES = [0, 1, 2, 3]
 
@@ -250,3 +255,36 @@ def test_metrics_rows_have_the_names_that_are_documented(make_trainer):
     trainer = make_trainer(steps=1)
     row = trainer._train_step(next(iter(trainer.loader)), 0.0)
     assert row.keys() - {"kind", "samples"} == METRICS.keys() - {"mfu"}
+
+
+POISONED = """
+import os, sys
+import lam_train.__main__ as command
+from lam_train.model.trainable import TrainableModel
+
+whole, passes = TrainableModel.forward, []
+
+def forward(self, pack):
+    passes.append(pack)
+    outputs = whole(self, pack)
+    if os.environ["RANK"] == "1" and len(passes) == 2:
+        print("guilty:", pack.samples[0], flush=True)
+        outputs = outputs.masked_fill(pack.owners == 0, float("nan"))
+    return outputs
+
+TrainableModel.forward = forward
+command.end(command.main(sys.argv[1:]))
+"""
+
+
+def test_samples_that_are_not_finite_on_another_rank_are_told_once(plans, tmp_path):
+    (tmp_path / "poisoned.py").write_text(POISONED)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    small = ["trainer.batch_size=8", "trainer.max_steps=3", "batching.max_tokens=600", f"run_dir={tmp_path}/run"]
+    done = subprocess.run(
+        [*launcher, str(tmp_path / "poisoned.py"), *base_overrides(plans), *small],
+        capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    guilty = re.search(r"guilty: (\S+)", done.stdout)[1]
+    assert done.returncode == 1
+    assert re.findall(r"the loss is not finite; samples: (.*?)\.", done.stderr) == [guilty], done.stderr[-3000:]
