@@ -14,6 +14,7 @@ from lam_train.phases.lineage import Lineage, digest, now, set_aside
 from lam_train.phases.resuming import begun_otherwise
 from lam_train.phases.stage_plan import print_plan
 from lam_train.recipe import Recipe, compose_recipe, quoted
+from lam_train.train.preemption import Preempted
 from lam_train.train.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -209,4 +210,5 @@ def _run(command: list[str], config_dir: Path | None) -> None:
                  set_aside(folder).name)  # fmt: skip
     status = run_recipe(recipe, line)
     if status:
-        raise Fault(f"python -m lam_train {shlex.join(line)} ended with {status}; the same command goes on there")
+        kind = Preempted if status == Preempted.exit_status else Fault
+        raise kind(f"python -m lam_train {shlex.join(line)} ended with {status}; the same command goes on there")
