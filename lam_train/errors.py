@@ -19,3 +19,4 @@ class Fault(Exception):
 
     exit_status = 1
     told = False  # another rank says it
+    everywhere = False  # every rank raises it, at the same place

@@ -6,7 +6,7 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-ENDING = (signal.SIGTERM, signal.SIGUSR1)  # that ask a training to end (train/preemption.py)
+ENDING = (signal.SIGUSR1, signal.SIGTERM)  # that ask a training to end (train/preemption.py); of both, the first counts
 
 
 def end_with_parent(parent: int) -> None:

@@ -15,6 +15,7 @@ from lam_train.phases.ppo_resuming import (
     EXPERIENCE,
     bring_experience,
     check_iterations,
+    give_up_later_experience,
     iteration_of,
     missing_experience,
 )
@@ -23,7 +24,7 @@ from lam_train.phases.training import Learner, export_trained, make_loader, open
 from lam_train.recipe import Recipe
 from lam_train.report.ppo import write_health
 from lam_train.train.checkpoint import Checkpoint
-from lam_train.train.distributed import World, from_leader, leader_does
+from lam_train.train.distributed import World, all_agree, from_leader, leader_does
 from lam_train.train.passes import outputs_by_sample
 from lam_train.train.run_directory import RunDirectory
 from lam_train.train.trainer import Trainer
@@ -71,6 +72,9 @@ class OfflinePpo:
         self.settings, self.advantages = recipe.ppo, advantages_of(recipe)
         self.judges = Judges(recipe, language, world)
         self.states = failed_states(recipe, language)
+        all_agree(
+            self.states.samples.fingerprint(), "data.train gives other failures on some ranks: share one copy of it"
+        )
         kind = Logged if self.settings.actions == "logged" else Sampled
         self.source = kind(recipe, language, world, self.states, run_dir / EXPERIENCE)
         self.objective = PpoObjective(self.settings, uses_values=self.advantages == "gae")
@@ -89,6 +93,8 @@ class OfflinePpo:
         loader = self._loader(actions, first, per_iteration)
         opening = opened(self.recipe, self.run_dir, self.world, learner, loader, None, checkpoint, total)
         with opening as trainer:
+            if checkpoint:
+                leader_does(lambda: give_up_later_experience(checkpoint, self.run_dir, trainer.metrics, per_iteration))
             self._probe(trainer, 0, checkpoint)
             for iteration in range(first, self.settings.iterations):
                 if iteration > first:

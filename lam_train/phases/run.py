@@ -4,13 +4,16 @@ import importlib
 import logging
 from pathlib import Path
 
-from lam_train.errors import UserError
+import torch
+
+from lam_train.errors import Fault, UserError
 from lam_train.recipe import Recipe
 from lam_train.train import distributed
 from lam_train.train.checkpoint import find_checkpoint
 from lam_train.train.cluster import Cluster
 from lam_train.train.engine import release_engines
 from lam_train.train.launched import launched_processes, launched_rank
+from lam_train.train.preemption import Preempted
 from lam_train.train.run_directory import RunDirectory, default_run_directory
 
 log = logging.getLogger(__name__)
@@ -73,6 +76,11 @@ def run(recipe: Recipe, arguments: list[str]) -> int:
         with opened or RunDirectory(path) as run_dir:
             importlib.import_module(TRAINS[recipe.run]).run(recipe, run_dir, world)
         ended_well = True
+    except Fault as error:
+        if error.everywhere and world.size > 1:
+            _tell_together(error, world)
+        ended_well = isinstance(error, Preempted)
+        raise
     finally:
         # Where one rank of several fails, the others wait for it in a collective, and a group of GPUs that one leaves
         # waits for them: the process ends as it is, its message first, and the launcher ends the others.
@@ -80,6 +88,14 @@ def run(recipe: Recipe, arguments: list[str]) -> int:
             release_engines()
             distributed.leave_world()
     return 0
+
+
+def _tell_together(error: Fault, world: distributed.World) -> None:
+    """Rank 0 tells what every rank has raised; the others wait, since a launcher ends all once one has ended badly."""
+    if world.leads and not error.told:
+        log.error("%s", error)
+    error.told = True
+    torch.distributed.barrier()
 
 
 def run_alone(recipe: Recipe) -> int:

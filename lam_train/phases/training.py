@@ -166,11 +166,11 @@ def opened(
     total_steps: int | None = None,
 ) -> Iterator[Trainer]:
     """A trainer with its model, at `checkpoint` where there is one; closes tracker and loader behind it. Collective."""
-    check_positions(load_config(recipe.model), int(loader.plan.samples.lengths.max()))
     if world.size > 1:
-        all_agree(
-            loader.plan.samples.fingerprint(), "data.train gives other samples on some ranks: share one copy of it"
-        )
+        for key, its in (("train", loader), ("validation", validation)):
+            found = its.plan.samples.fingerprint() if its else "none"
+            all_agree(found, f"data.{key} gives other samples on some ranks: share one copy of it")
+    check_positions(load_config(recipe.model), int(loader.plan.samples.lengths.max()))
     with closing(loader):
         loader.start()
         torch.manual_seed(recipe.trainer.seed)
@@ -199,7 +199,8 @@ def opened(
                 torch.manual_seed(recipe.trainer.seed * 1_000_003 + world.rank)  # dropout differs between ranks
             if world.leads:
                 run_dir.record(recipe.yaml())
-            yield trainer
+            with trainer.preemption:
+                yield trainer
         finally:
             tracker.close()
 

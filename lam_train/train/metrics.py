@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,9 +96,13 @@ class MetricsFile:
 
     def rewind(self, step: int) -> None:
         """Forgets the rows behind `step`: the run goes on from there and writes them again."""
+        self.keep(lambda row: row["step"] <= step)
+
+    def keep(self, wanted: Callable[[dict], bool]) -> None:
+        """Forgets all other rows."""
         partial = self.path.with_name(self.path.name + ".partial")
         with partial.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in self._rows() if row["step"] <= step)
+            file.writelines(json.dumps(row) + "\n" for row in self._rows() if wanted(row))
         os.replace(partial, self.path)
         self._forget()
 

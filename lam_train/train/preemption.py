@@ -36,7 +36,7 @@ class Preemption:
 
     def __exit__(self, *_error) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not one of Python's
         self._before = {}
 
     def _hear(self, number: int, _frame) -> None:

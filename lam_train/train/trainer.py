@@ -169,7 +169,6 @@ class Trainer:
         try:
             with (
                 collected_when_asked(),  # between steps
-                self.preemption,
                 Progress(self.total_steps, done=self.step, shown=self.world.leads) as progress,
             ):
                 begun = time.perf_counter()
@@ -202,9 +201,9 @@ class Trainer:
             self.save(None)
         name = signal.Signals(self.asked_to_end).name
         leader_does(lambda: requeue(self.asked_to_end))  # no rank ends before it: Slurm would end the others
-        error = Preempted(f"{name}: ended at step {self.step}, where the same command, with the same run_dir, goes on")
-        error.told = not self.world.leads
-        raise error
+        raise _by_all(
+            Preempted(f"{name}: ended at step {self.step}, where the same command, with the same run_dir, goes on")
+        )
 
     def _train_step(self, batch: StepBatch, begun: float) -> dict:
         """One optimizer step; returns its metrics. Raises Fault before the update if anything is not finite.
@@ -228,15 +227,17 @@ class Trainer:
         mine = torch.stack([loss_sum, self.guard.take()]).tolist()  # the step's one wait for the device
         heard = [float(self.preemption.asked == number) for number in ENDING]
         total, gradients, total_weight, attended, *heard = sum_over_rows([*mine, weight, attended, *heard], self.world)
-        self.asked_to_end = max((number for number, ranks in zip(ENDING, heard, strict=True) if ranks), default=0)
+        self.asked_to_end = next((number for number, ranks in zip(ENDING, heard, strict=True) if ranks), 0)
         if not math.isclose(total_weight, batch.weight, rel_tol=1e-6):
-            raise Fault(f"step {batch.step + 1}: ranks hold target weight {total_weight}, the plan says {batch.weight}")
+            held = f"ranks hold target weight {total_weight}, the plan says {batch.weight}"
+            raise _by_all(Fault(f"step {batch.step + 1}: {held}"))
         self._stop_if_not_finite(batch, total, gradients, kept)
         followed = self.steering.before_update(self.world)
         self.engine.step()
         norm = self.norm.last()
         if not math.isfinite(norm):  # summed over the ranks it overflowed: known only after the update
-            raise Fault(f"step {batch.step + 1}: the gradient norm over all ranks is {norm}. {self._what_is_kept()}")
+            what = f"the gradient norm over all ranks is {norm}"
+            raise _by_all(Fault(f"step {batch.step + 1}: {what}. {self._what_is_kept()}"))
         self.step = batch.step + 1
         row = self._row(batch, total / batch.weight, lr, norm, int(attended), time.perf_counter() - begun)
         return row | followed
@@ -257,9 +258,7 @@ class Trainer:
         more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
         what = "loss" if not math.isfinite(loss) else "gradient"
         where = f"step {batch.step + 1}: the {what} is not finite; samples: {', '.join(named[:NAMED])}{more}"
-        error = Fault(f"{where}. No weight was updated. {self._what_is_kept()}")
-        error.told = not self.world.leads
-        raise error
+        raise _by_all(Fault(f"{where}. No weight was updated. {self._what_is_kept()}"))
 
     def _what_is_kept(self) -> str:
         return f"Nothing was saved. {self._kept_checkpoint()}; lower trainer.lr or look at the step's samples."
@@ -362,6 +361,12 @@ class Trainer:
         if self.world.leads:
             log.info("step %d: checkpoint %s", self.step, folder)
             plot_training(self.metrics.numbers(), Path(self.metrics.path).parent)
+
+
+def _by_all(error: Fault) -> Fault:
+    """The error, which every rank raises at the same place."""
+    error.everywhere = True
+    return error
 
 
 def _samples_not_finite(kept: list[tuple[Pack, torch.Tensor]]) -> list[str]:

@@ -3,11 +3,13 @@
 import re
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 from tests.conftest import ROOT
 
 
+@pytest.mark.timeout(2400)
 def test_every_cell_runs_and_the_model_learns(tmp_path):
     notebook = nbformat.read(ROOT / "notebooks" / "fine_tune.ipynb", as_version=4)
     there = {"metadata": {"path": str(tmp_path)}}
@@ -18,4 +20,4 @@ def test_every_cell_runs_and_the_model_learns(tmp_path):
     assert float(last) < 0.8 * float(first)
     assert (tmp_path / "runs" / "fine_tune" / "model" / "config.json").exists()
     assert any("1. " in text for text in told[-2:-1]), told[-2]  # the plan for the reader's own request
-    assert (tmp_path / "runs" / "my_plans" / "model" / "config.json").exists()
+    assert len(list((tmp_path / "runs" / "phase1").glob("*/model/config.json"))) == 1  # of the reader's own data

@@ -15,6 +15,7 @@ from lam_train.objectives.experience import Experience
 from lam_train.phases.ppo_actions import dealt
 from lam_train.records import Action, Trajectory, read_jsonl, write_jsonl
 from lam_train.train.metrics import METRICS, PPO_METRICS
+from lam_train.train.trainer import Trainer
 from tests.conftest import metrics, run_command
 from tests.hand_made import trajectory
 
@@ -207,6 +208,55 @@ def test_back_at_an_earlier_checkpoint_later_iterations_meet_the_new_policy(judg
     after = steps_of(tmp_path / "ppo")
     assert told(tmp_path / "ppo")[1] == before[1] and told(tmp_path / "ppo")[2] != before[2]
     assert after[4]["iteration"] == 1 and after[4]["kl_old"] == 0 and after[4]["ratio"] == 1
+
+
+def test_a_refused_way_back_takes_nothing_away(judged, tmp_path):
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP) == 0
+    held, before = sorted((tmp_path / "ppo/experience").iterdir()), told(tmp_path / "ppo")
+    back = f"resume={tmp_path}/ppo/checkpoints/step-00000002"
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP, back, "trainer.max_steps=1") == 2
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP, back, "trainer.seed=5") == 2
+    assert sorted((tmp_path / "ppo/experience").iterdir()) == held
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP) == 0 and told(tmp_path / "ppo") == before
+
+
+def test_back_and_killed_at_once_it_goes_on_from_there(judged, tmp_path, monkeypatch):
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP) == 0
+    before = told(tmp_path / "ppo")
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "fit", lambda self: 1 / 0)
+        back = f"resume={tmp_path}/ppo/checkpoints/step-00000003"
+        assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP, back) == 1
+    assert [file.name for file in sorted((tmp_path / "ppo/experience").iterdir())] == [
+        "answers-000.jsonl", "iteration-000.npz"
+    ]  # fmt: skip
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP) == 0
+    assert told(tmp_path / "ppo") == before
+    rows = metrics(tmp_path / "ppo", "experience")
+    assert [(row["step"], row["iteration"]) for row in rows] == [(0, 0), (4, 1)]
+
+
+def test_a_longer_first_iteration_gives_up_what_was_met_behind_the_shorter(judged, tmp_path):
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP, "trainer.max_steps=2") == 0
+    for step in (3, 4):  # killed before the second iteration's first checkpoint
+        shutil.rmtree(tmp_path / f"ppo/checkpoints/step-{step:08d}")
+    (tmp_path / "ppo/checkpoints/latest").write_text("step-00000002")
+    assert run(judged, tmp_path / "ppo", *SAMPLED, *EVERY_STEP) == 0
+    rows = steps_of(tmp_path / "ppo")
+    assert [row["iteration"] for row in rows] == [0] * 4 + [1] * 4
+    assert rows[4]["kl_old"] == 0 and rows[4]["ratio"] == 1
+
+
+def test_what_another_beginning_left_is_not_taken_for_a_checkpoints(judged, tmp_path, caplog):
+    logged = ["trainer.epochs=2", *EVERY_STEP]
+    assert run(judged, tmp_path / "ppo", *logged) == 0
+    shutil.copytree(tmp_path / "ppo/checkpoints/step-00000002", tmp_path / "moved")
+    shutil.copytree(tmp_path / "ppo/experience", tmp_path / "new/experience")
+    assert run(judged, tmp_path / "new", *logged, f"resume={tmp_path}/moved") == 2
+    assert "new/experience/iteration-000.npz is missing" in caplog.text
+    (tmp_path / "link").symlink_to(tmp_path / "ppo/checkpoints/step-00000002")
+    assert run(judged, tmp_path / "new", *logged, f"resume={tmp_path}/link") == 0
+    assert told(tmp_path / "new") == told(tmp_path / "ppo")[2:]
 
 
 def test_an_iterations_steps_cannot_change_behind_the_first(judged, tmp_path, caplog):
