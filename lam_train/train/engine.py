@@ -4,7 +4,6 @@ import contextlib
 import io
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -100,33 +99,13 @@ def deepspeed_config(settings: EngineSettings, gradient_clipping: float) -> dict
 def load_deepspeed():
     """The package, which then knows the process group; that must exist."""
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")  # read at import
-    with _linker_unheard():
-        import deepspeed
+    import deepspeed
 
     deepspeed.utils.logger.setLevel(logging.WARNING)  # it writes a page of INFO lines a rank
     # DeepSpeed compiles a shared-memory all-reduce on CPUs at start (a minute, needs g++ and ninja). gloo serves.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_backend=torch.distributed.get_backend(), auto_mpi_discovery=False, verbose=False)
     return deepspeed
-
-
-@contextlib.contextmanager
-def _linker_unheard() -> Iterator[None]:
-    """In a notebook: what the linker says of libraries that DeepSpeed looks for at its import, and does without.
-
-    Elsewhere it keeps that to itself; a notebook's kernel reads the process's standard error, which is not sys.stderr.
-    """
-    if sys.stderr is sys.__stderr__:
-        yield
-        return
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 @contextlib.contextmanager
