@@ -29,6 +29,13 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_intermixed_args(arguments)
 
 
+def config_folder(given: str | Path | None) -> Path | None:
+    """The folder of `--config-dir`; raises UserError where there is none of that name."""
+    if given is not None and not Path(given).is_dir():
+        raise UserError(f"--config-dir {given}: no such folder")
+    return None if given is None else Path(given)
+
+
 def help_text(config_dir: Path | None) -> str:
     """Usage, the recipes with a line each, the groups and their options."""
     from lam_train.recipe import GROUPS, description, recipe_files, shipped_folder
@@ -57,8 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     start_logging()
     try:
-        if options.config_dir is not None and not options.config_dir.is_dir():
-            raise UserError(f"--config-dir {options.config_dir}: no such folder")
+        config_folder(options.config_dir)
         if options.help or not options.overrides:
             print(help_text(options.config_dir))
             return 0 if options.help else 2

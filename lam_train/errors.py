@@ -8,7 +8,7 @@ class UserError(Exception):
     """
 
     exit_status = 2
-    told = False  # another rank says it
+    told = False  # another process says it
 
 
 class Fault(Exception):
@@ -18,5 +18,5 @@ class Fault(Exception):
     """
 
     exit_status = 1
-    told = False  # another rank says it
+    told = False  # another process says it
     everywhere = False  # every rank raises it, at the same place

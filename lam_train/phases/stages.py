@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lam_train.errors import Fault, UserError
+from lam_train.errors import UserError
 from lam_train.phases.lineage import Lineage, digest, now, set_aside
 from lam_train.phases.resuming import begun_otherwise
 from lam_train.phases.stage_plan import print_plan
 from lam_train.recipe import Recipe, compose_recipe, quoted
-from lam_train.train.preemption import Preempted
+from lam_train.train.distributed import must_have_ended_well
 from lam_train.train.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -208,7 +208,4 @@ def _run(command: list[str], config_dir: Path | None) -> None:
     if recipe.run in TRAINS and (changed := begun_otherwise(recipe, folder)):
         log.info("  begun with other settings (%s); what was made with them is now %s", ", ".join(changed),
                  set_aside(folder).name)  # fmt: skip
-    status = run_recipe(recipe, line)
-    if status:
-        kind = Preempted if status == Preempted.exit_status else Fault
-        raise kind(f"python -m lam_train {shlex.join(line)} ended with {status}; the same command goes on there")
+    must_have_ended_well(run_recipe(recipe, line), shlex.join(line))

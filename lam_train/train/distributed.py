@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Literal, NoReturn, TypeVar
 
@@ -38,8 +38,8 @@ class LaunchSettings(Settings):
     """how long a collective waits for a lost rank before the run ends with an error"""
 
 
-# What torch's elastic launcher hears, from its start on and beyond its end.
-LAUNCHER_HEARS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+# What torch's elastic launcher hears, from its start on and beyond its end, and hands on to the ranks.
+LAUNCHER_HEARS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 _sequence_groups: dict[int, torch.distributed.ProcessGroup] = {}  # this rank's, by how many share a row
 _set_here: list[str] = []  # variables that this process set for DeepSpeed, and takes back when it leaves the world
@@ -93,12 +93,18 @@ def must_relaunch(settings: LaunchSettings) -> bool:
 
 
 def relaunch(settings: LaunchSettings, arguments: list[str]) -> int:
-    """Runs `python -m lam_train arguments` in several processes by torch's elastic launcher: the exit status."""
+    """Runs `python -m lam_train arguments` in several processes by torch's elastic launcher: the exit status.
+
+    Raises Preempted where a signal stops it: the ranks get it too, and ten minutes to end behind a checkpoint.
+    """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     processes = wanted_processes(settings)
+    # Older versions of torch know neither: SIGUSR1 then ends all at once, and ranks have half a minute.
+    patient = {"signals_to_handle": ",".join(number.name for number in LAUNCHER_HEARS), "shutdown_timeout": 600}
+    known = {field.name for field in fields(LaunchConfig)}
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -107,6 +113,7 @@ def relaunch(settings: LaunchSettings, arguments: list[str]) -> int:
         rdzv_endpoint="127.0.0.1:0",
         max_restarts=0,
         monitor_interval=0.2,
+        **{name: value for name, value in patient.items() if name in known},
     )
     variables = {PARENT: str(os.getpid())}
     if "OMP_NUM_THREADS" not in os.environ:  # for what is no torch, too, from a rank's first import on
@@ -120,8 +127,15 @@ def relaunch(settings: LaunchSettings, arguments: list[str]) -> int:
     except SignalException as error:
         if error.sigval == signal.SIGINT:
             raise KeyboardInterrupt from None
-        raise Fault(f"stopped by {error.sigval.name}; the same command, with the same run_dir, goes on") from None
+        raise Preempted(f"stopped by {error.sigval.name}; the same command, with the same run_dir, goes on") from None
     return 0
+
+
+def must_have_ended_well(status: int, line: str) -> None:
+    """Raises for the exit status of `python -m lam_train line`, run in processes that have told why it is not 0."""
+    if status:
+        kind = {UserError.exit_status: UserError, Preempted.exit_status: Preempted}.get(status, Fault)
+        raise kind(f"python -m lam_train {line} ended with {status}, as told above; the same command goes on there")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Preempted(Fault):
-    """The training was asked to end, and its checkpoint is written: exit status 75, `EX_TEMPFAIL` of sysexits.h."""
+    """A signal asked the training to end, and the same command goes on: status 75, `EX_TEMPFAIL` of sysexits.h."""
 
     exit_status = 75
 

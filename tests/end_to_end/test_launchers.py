@@ -13,6 +13,7 @@ import psutil
 import pytest
 import torch
 
+from lam_train.train.checkpoint import newest_checkpoint
 from tests.conftest import base_overrides, metrics
 
 SHORT = ["trainer.max_steps=2", "trainer.batch_size=8", "checkpoint.every_steps=null"]
@@ -93,7 +94,7 @@ def test_tasks_of_two_runs_that_meet_at_one_port_are_refused(plans, tmp_path):
 INTERRUPTED = "interrupted; the same command, with the same run_dir, goes on"
 
 
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGUSR1", "SIGINT"])
 def test_a_signal_to_the_process_that_started_the_ranks_ends_them_and_is_told_in_one_line(plans, tmp_path, name):
     run_dir, number = tmp_path / "run", signal.Signals[name]
     line = [*base_overrides(plans), "trainer.epochs=1000", "trainer.batch_size=8", f"run_dir={run_dir}"]
@@ -111,10 +112,11 @@ def test_a_signal_to_the_process_that_started_the_ranks_ends_them_and_is_told_in
         process.kill()
     assert not left
     lines = (tmp_path / "told").read_text().splitlines()
-    assert status == (-number if name == "SIGKILL" else 1)
+    assert status == {"SIGKILL": -number, "SIGINT": 1}.get(name, 75)
     assert not any("Traceback" in line for line in lines)
-    if name == "SIGTERM":
-        assert lines[-1] == "stopped by SIGTERM; the same command, with the same run_dir, goes on"
+    if name in ("SIGTERM", "SIGUSR1"):
+        assert lines[-1] == f"stopped by {name}; the same command, with the same run_dir, goes on"
+        assert f"{name}: ended at step {newest_checkpoint(run_dir / 'checkpoints').step}," in "\n".join(lines)
     if name == "SIGINT":
         assert [line for line in lines if "interrupted" in line] == [INTERRUPTED]
         assert (run_dir / "log").read_text().endswith(f"ERROR lam_train: {INTERRUPTED}\n")

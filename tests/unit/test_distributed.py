@@ -13,6 +13,7 @@ from lam_train import __main__ as command
 from lam_train.errors import Fault, UserError
 from lam_train.train import distributed, launched
 from lam_train.train.distributed import LaunchSettings
+from lam_train.train.preemption import Preempted
 
 SRUN = {
     "SLURM_JOB_ID": "123456",
@@ -110,7 +111,7 @@ def test_ranks_of_launch_processes_are_told_their_parent_and_their_threads(envir
     assert os.environ.get("OMP_NUM_THREADS") == users and "LAM_TRAIN_PARENT" not in os.environ
 
 
-@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, Fault), (signal.SIGINT, KeyboardInterrupt)])
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, Preempted), (signal.SIGINT, KeyboardInterrupt)])
 def test_a_signal_to_the_launcher_is_told_as_one_and_its_handlers_go(environment, monkeypatch, number, error):
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.launcher import api
