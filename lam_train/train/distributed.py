@@ -18,6 +18,7 @@ import torch
 from pydantic import PositiveInt
 
 from lam_train.errors import Fault, UserError
+from lam_train.processes import ENDING
 from lam_train.settings import Settings
 from lam_train.train.launched import PARENT, is_srun, launched_processes, relauncher, srun_step, srun_step_number
 from lam_train.train.preemption import Preempted
@@ -95,7 +96,8 @@ def must_relaunch(settings: LaunchSettings) -> bool:
 def relaunch(settings: LaunchSettings, arguments: list[str]) -> int:
     """Runs `python -m lam_train arguments` in several processes by torch's elastic launcher: the exit status.
 
-    Raises Preempted where a signal stops it: the ranks get it too, and ten minutes to end behind a checkpoint.
+    Raises Preempted where SIGTERM or SIGUSR1 stops it: the ranks get it too, and ten minutes to end behind a checkpoint
+    where they train.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -127,7 +129,8 @@ def relaunch(settings: LaunchSettings, arguments: list[str]) -> int:
     except SignalException as error:
         if error.sigval == signal.SIGINT:
             raise KeyboardInterrupt from None
-        raise Preempted(f"stopped by {error.sigval.name}; the same command, with the same run_dir, goes on") from None
+        kind = Preempted if error.sigval in ENDING else Fault
+        raise kind(f"stopped by {error.sigval.name}; the same command, with the same run_dir, goes on") from None
     return 0
 
 
@@ -135,7 +138,10 @@ def must_have_ended_well(status: int, line: str) -> None:
     """Raises for the exit status of `python -m lam_train line`, run in processes that have told why it is not 0."""
     if status:
         kind = {UserError.exit_status: UserError, Preempted.exit_status: Preempted}.get(status, Fault)
-        raise kind(f"python -m lam_train {line} ended with {status}, as told above; the same command goes on there")
+        goes_on = "" if kind is UserError else "; the same command goes on there"
+        error = kind(f"python -m lam_train {line} ended with {status}, as told above{goes_on}")
+        error.told = kind is UserError
+        raise error
 
 
 @contextmanager

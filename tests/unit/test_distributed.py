@@ -111,7 +111,15 @@ def test_ranks_of_launch_processes_are_told_their_parent_and_their_threads(envir
     assert os.environ.get("OMP_NUM_THREADS") == users and "LAM_TRAIN_PARENT" not in os.environ
 
 
-@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, Preempted), (signal.SIGINT, KeyboardInterrupt)])
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (signal.SIGTERM, Preempted),
+        (signal.SIGUSR1, Preempted),
+        (signal.SIGHUP, Fault),
+        (signal.SIGINT, KeyboardInterrupt),
+    ],
+)
 def test_a_signal_to_the_launcher_is_told_as_one_and_its_handlers_go(environment, monkeypatch, number, error):
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.launcher import api
@@ -122,9 +130,18 @@ def test_a_signal_to_the_launcher_is_told_as_one_and_its_handlers_go(environment
 
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(api, "elastic_launch", lambda *_: stopped)
-    with pytest.raises(error):
+    with pytest.raises(error) as raised:
         distributed.relaunch(LaunchSettings(processes=2), [])
+    assert raised.type is error
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(("status", "kind", "told"), [(2, UserError, True), (75, Preempted, False), (1, Fault, False)])
+def test_a_command_that_ended_badly_is_raised_as_what_it_was(status, kind, told):
+    distributed.must_have_ended_well(0, "+recipe=phase1")
+    with pytest.raises(kind, match=rf"python -m lam_train \+recipe=phase1 ended with {status}") as raised:
+        distributed.must_have_ended_well(status, "+recipe=phase1")
+    assert raised.type is kind and raised.value.told == told
 
 
 def test_a_rank_whose_parent_is_gone_ends_at_once():
