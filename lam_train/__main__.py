@@ -64,14 +64,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     start_logging()
     try:
-        config_folder(options.config_dir)
+        folder = config_folder(options.config_dir)
         if options.help or not options.overrides:
-            print(help_text(options.config_dir))
+            print(help_text(folder))
             return 0 if options.help else 2
         from lam_train.phases.run import run
         from lam_train.recipe import compose_recipe
 
-        recipe = compose_recipe(options.overrides, options.config_dir)
+        recipe = compose_recipe(options.overrides, folder)
         return run(recipe, arguments)
     except (UserError, Fault) as error:
         if not error.told:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from lam_train.agent.answers import Answered, NamedState, answer_states
 from lam_train.errors import UserError
@@ -20,7 +19,7 @@ from lam_train.phases.reward_model import judged_trajectories
 from lam_train.phases.training import fitting
 from lam_train.recipe import Recipe
 from lam_train.records import read_jsonl, write_jsonl
-from lam_train.train.distributed import World, from_leader, leader_does
+from lam_train.train.distributed import World, from_all, from_leader, leader_does
 from lam_train.train.engine import DTYPES
 
 log = logging.getLogger(__name__)
@@ -146,8 +145,7 @@ def answers_to(
     wanted = local.model_copy(update={"seed": seed, "max_prompt_tokens": min(local.max_prompt_tokens or room, room)})
     share = dealt(states, world.size)[world.rank]
     mine = answer_states(model, language, recipe.format, wanted, share, number, label, shown=world.leads)
-    parts: list = [None] * world.size
-    torch.distributed.all_gather_object(parts, mine)
+    parts = from_all(mine)
     place = {state.id: index for index, state in enumerate(states)}
     return sorted((answer for part in parts for answer in part), key=lambda answer: place[answer.state])
 

@@ -324,7 +324,7 @@ def leader_does(work: Callable[[], T]) -> T | None:
 
 def all_succeeded(failure: Exception | None, what: str) -> None:
     """Raises on every rank, with all ranks' reasons, where any rank met an error in `what`."""
-    reasons = _from_all(None if failure is None else f"{type(failure).__name__}: {failure}")
+    reasons = from_all(None if failure is None else f"{type(failure).__name__}: {failure}")
     failed = {rank: reason for rank, reason in enumerate(reasons) if reason is not None}
     if failed:
         raise OSError(f"{what}: " + "; ".join(f"rank {rank}: {reason}" for rank, reason in failed.items()))
@@ -332,7 +332,7 @@ def all_succeeded(failure: Exception | None, what: str) -> None:
 
 def all_agree(value: str, message: str) -> None:
     """Raises UserError on every rank, `message` and who has what, where the short `value` is not every rank's."""
-    values = _from_all(value)
+    values = from_all(value)
     if len(set(values)) > 1:
         _refuse(f"{message} ({_who_has_what(values)})")
 
@@ -344,9 +344,9 @@ def must_be_one_run(settings: dict) -> None:
     """
     mine = {"srun step": srun_step() if "RANK" in _set_here else None, **_flat(settings)}
     whole = json.dumps(mine, sort_keys=True)
-    if len(set(_from_all(hashlib.sha256(whole.encode()).hexdigest()))) == 1:
+    if len(set(from_all(hashlib.sha256(whole.encode()).hexdigest()))) == 1:
         return
-    every = _from_all(mine)
+    every = from_all(mine)
     names = dict.fromkeys(name for one in every for name in one)  # in their order, each once
     values = {name: [json.dumps(one.get(name)) for one in every] for name in names}
     differ = [f"{name}: {_who_has_what(found)}" for name, found in values.items() if len(set(found)) > 1]
@@ -366,7 +366,7 @@ def _flat(settings: dict, prefix: str = "") -> dict:
     return flat
 
 
-def _from_all(value: T) -> list[T]:
+def from_all(value: T) -> list[T]:
     """Each rank's `value`, on every rank."""
     values: list = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(values, value)

@@ -21,7 +21,7 @@ from lam_train.settings import Settings
 from lam_train.train.allocator import give_freed_blocks_back, keep_freed_blocks
 from lam_train.train.checkpoint import Checkpoint, Checkpoints
 from lam_train.train.collector import collected_when_asked
-from lam_train.train.distributed import World, leader_does, sum_over_rows
+from lam_train.train.distributed import World, from_all, leader_does, sum_over_rows
 from lam_train.train.engine import EngineSettings, build_engine
 from lam_train.train.flops import ModelShape, utilisation
 from lam_train.train.gradients import GradientGuard, GradientNorm
@@ -252,8 +252,7 @@ class Trainer:
     def _stop_if_not_finite(self, batch: StepBatch, loss: float, gradients: float, kept) -> None:
         if math.isfinite(loss) and math.isfinite(gradients):
             return
-        by_rank: list = [None] * self.world.size
-        torch.distributed.all_gather_object(by_rank, _samples_not_finite(kept))  # every rank is here: the sums are one
+        by_rank = from_all(_samples_not_finite(kept))  # every rank is here: the sums are one
         named = list(dict.fromkeys(name for found in by_rank for name in found)) or list(batch.samples)
         more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
         what = "loss" if not math.isfinite(loss) else "gradient"
